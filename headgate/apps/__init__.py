@@ -1,0 +1,1 @@
+"""Applications shipped with Headgate: one folder of one shape each."""

@@ -1,0 +1,1 @@
+"""Ticket-market analytics: polls of ticket listings in, series, sales intervals and alerts out."""

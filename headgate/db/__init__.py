@@ -1,0 +1,1 @@
+"""PostgreSQL: embedded or yours. The only door to the driver."""

@@ -1,0 +1,1 @@
+"""Runs, queue, fetch, stage, promote, rollups. Knows no application and never the surface."""

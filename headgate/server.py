@@ -1,0 +1,1 @@
+"""The composition root: settings → pools → mounts → lifespan. The only place where parts are joined."""

@@ -1,0 +1,1 @@
+"""What clients speak to, by the catalog alone. Never imports the engine."""

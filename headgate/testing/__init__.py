@@ -1,0 +1,1 @@
+"""What applications need to test themselves against a real PostgreSQL."""
