@@ -300,6 +300,20 @@ class Screen:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """A simulator of the upstream, as `headgate up --demo` runs it.
+
+    `arguments`: of the `headgate` command that runs it. `url`: where it then listens; `ready_path` answers 200
+    there once it is ready. `environment`: settings that point the application's sources at it.
+    """
+
+    arguments: Sequence[str]
+    url: str
+    ready_path: str = "/"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
 Handler = Callable[[Any], Awaitable[None]]
 
 
@@ -310,6 +324,7 @@ class App:
     `folder`: where it lives (`Path(__file__).parent`); its `migrations`, `rollbacks` and `pages` are the
     folders of those names in it. `jobs`: kind → factory(Services) → handler. `api`: factory(Services) → a
     FastAPI router. `schedules`: the timetable's lines. `settings`: a pydantic-settings class read at start.
+    `demo`: port → how to run its simulator there. `commands`: factory of a click group for `headgate <name>`.
     """
 
     name: str
@@ -323,6 +338,8 @@ class App:
     api: Callable[[Services], Any] | None = None
     screens: Sequence[Screen] = ()
     settings: type[Any] | None = None
+    demo: Callable[[int], Demo] | None = None
+    commands: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
         where = f"App {self.name!r}"
