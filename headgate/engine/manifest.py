@@ -324,7 +324,7 @@ class App:
     `folder`: where it lives (`Path(__file__).parent`); its `migrations`, `rollbacks` and `pages` are the
     folders of those names in it. `jobs`: kind → factory(Services) → handler. `api`: factory(Services) → a
     FastAPI router. `schedules`: the timetable's lines. `settings`: a pydantic-settings class read at start.
-    `demo`: port → how to run its simulator there. `commands`: factory of a click group for `headgate <name>`.
+    `demo`: port → how to run its simulator there.
     """
 
     name: str
@@ -339,7 +339,6 @@ class App:
     screens: Sequence[Screen] = ()
     settings: type[Any] | None = None
     demo: Callable[[int], Demo] | None = None
-    commands: Callable[[], Any] | None = None
 
     def __post_init__(self) -> None:
         where = f"App {self.name!r}"
