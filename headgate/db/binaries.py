@@ -183,13 +183,29 @@ def reachable_binaries(binaries: Binaries, account: Account) -> Binaries:
         half = target.with_name(f"{target.name}.{os.getpid()}")
         shutil.rmtree(half, ignore_errors=True)
         _open_folder(ROOT_HOME)
-        shutil.copytree(install, half, symlinks=True, ignore=shutil.ignore_patterns("include"))
-        half.chmod(0o755)
+        _open_folder(half)
+        _copy_install(install, half)
         try:
             half.rename(target)
         except OSError:  # another process was first; its copy is as good
             shutil.rmtree(half, ignore_errors=True)
-    return Binaries(target / binaries.folder.name, binaries.major, binaries.version)
+    copied = target / install.parent.name / install.name / binaries.folder.name
+    return Binaries(copied, binaries.major, binaries.version)
+
+
+def _copy_install(install: Path, target: Path) -> None:
+    """Copy one PostgreSQL with the libraries that a wheel keeps beside its package, in the same arrangement."""
+    package = install.parent
+    shutil.copytree(
+        install,
+        target / package.name / install.name,
+        symlinks=True,
+        ignore=shutil.ignore_patterns("include", "*.a"),
+    )
+    libraries = package.parent / f"{package.name}.libs"
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+    (target / package.name).chmod(0o755)
 
 
 def reachable_data(data: Path, account: Account) -> Path:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 from headgate.base.errors import DatabaseError
 from headgate.db.binaries import ROOT_HOME, Account, Binaries, demote, reachable
 from headgate.db.connect import Connection
+from headgate.db.processes import give_to_owner
 
 _SOCKET_LIMIT = 90  # sun_path holds 104 to 108 bytes; the socket's own name takes 15
 _LOG_LIMIT = 20_000_000
@@ -172,7 +173,9 @@ def open_log(home: Path) -> BinaryIO:
     path = home / "server.log"
     if path.exists() and path.stat().st_size > _LOG_LIMIT:
         path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+    file = path.open("ab")
+    give_to_owner(path)
+    return file
 
 
 def log_tail(home: Path, lines: int = 5) -> list[str]:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from psycopg import sql
+
 from headgate.base import log
 from headgate.base.errors import DatabaseError
 from headgate.db import binaries, cluster, processes
@@ -61,6 +63,7 @@ class EmbeddedServer:
         self._data = self.home / "data"
         self._references = processes.References(self.home / "users.json")
         self._child: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._open = False
         self._postmaster: Postmaster | None = None
@@ -138,7 +141,16 @@ class EmbeddedServer:
     # --- joining
 
     async def _join(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            binaries.account_for(self._data)
+            os.close(os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o600))
+        except PermissionError as error:
+            raise DatabaseError(
+                f"The folder {self.home} cannot be written.",
+                code="HG232",
+                hint="Run as its owner, or set HEADGATE_DATA_DIR to a folder of your own.",
+            ) from error
         async with self._locked():
             await self._ensure()
             self._references.add()
@@ -151,7 +163,7 @@ class EmbeddedServer:
         real = binaries.reachable_data(self._data, account)
         found = processes.read_postmaster(real)
         if found is not None and processes.is_postmaster(found, real):
-            if self._fits(found) or self._references.live():
+            if not _socket_lost(found) and (self._fits(found) or self._references.live()):
                 await self._until_ready(real)
                 self._check_tcp()
                 return
@@ -188,7 +200,7 @@ class EmbeddedServer:
         command = [str(programs.program("postgres")), "-D", str(real), "-k", str(sockets), "-p", str(port)]
         command += ["-c", f"listen_addresses={listen}"]
         with cluster.open_log(self.home) as output:
-            self._child = await asyncio.to_thread(
+            child = await asyncio.to_thread(
                 lambda: subprocess.Popen(  # noqa: S603 - our own arguments
                     command,
                     stdin=subprocess.DEVNULL,
@@ -200,6 +212,8 @@ class EmbeddedServer:
                     **binaries.demote(account),  # type: ignore[call-overload]
                 )
             )
+        self._child = child
+        self._reaper = await asyncio.to_thread(processes.start_reaper, self.home, real, child.pid)
 
     async def _until_ready(self, real: Path) -> None:
         """Wait as long as there is progress, however long recovery takes; then connect for real."""
@@ -248,12 +262,11 @@ class EmbeddedServer:
         if not path.exists():
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secrets.token_urlsafe(24))
+            processes.give_to_owner(path)
         secret = path.read_text().strip().encode()
         verifier = conn.pgconn.encrypt_password(secret, OWNER.encode(), b"scram-sha-256").decode()
-        await conn.execute("select set_config('headgate.verifier', %s, false)", [verifier])
         await conn.execute(
-            f"do $$ begin execute format('alter role {OWNER} password %L',"
-            f" current_setting('headgate.verifier')); end $$"
+            sql.SQL("alter role {} password {}").format(sql.Identifier(OWNER), sql.Literal(verifier))
         )
 
     # --- remains of earlier lives
@@ -292,9 +305,18 @@ class EmbeddedServer:
                     told = time.monotonic()
                     _log.warning("postgres.stopping", seconds=round(told - began), data=str(real))
                 await asyncio.sleep(_POLL_S)
-        if self._child is not None:
-            await asyncio.to_thread(self._child.wait)
-            self._child = None
+            with contextlib.suppress(OSError):
+                Path(found.socket_dir).rmdir()
+        await self._forget_children()
+
+    async def _forget_children(self) -> None:
+        """Collect the dead server and its reaper, if it was we who started them."""
+        if self._reaper is not None:
+            self._reaper.kill()
+        for child in (self._child, self._reaper):
+            if child is not None:
+                await asyncio.to_thread(child.wait)
+        self._child = self._reaper = None
 
     # --- keeping it alive
 
@@ -314,7 +336,7 @@ class EmbeddedServer:
     async def _revive(self) -> None:
         _log.warning("postgres.died", pid=self._running().pid, home=str(self.home))
         async with self._locked():
-            self._child = None
+            await self._forget_children()
             await self._ensure()
 
     @contextlib.asynccontextmanager
@@ -332,3 +354,8 @@ class EmbeddedServer:
             yield
         finally:
             processes.unlock(descriptor)
+
+
+def _socket_lost(found: Postmaster) -> bool:
+    """True if somebody removed the socket of a running server: then nobody can reach it any more."""
+    return found.ready and not (Path(found.socket_dir) / f".s.PGSQL.{found.port}").exists()

@@ -11,12 +11,22 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_REAP_EVERY_S = 2.0
+_REAP_AFTER = 3  # looks without any user, one after another
+_REAPER = """
+import importlib.util, pathlib, sys
+spec = importlib.util.spec_from_file_location("headgate_reaper", sys.argv[1])
+module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+module.reap(pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]), int(sys.argv[4]))
+"""
 
 
 def start_mark(pid: int) -> str | None:
@@ -140,6 +150,13 @@ def end(pid: int, sign: int) -> None:
         os.kill(pid, signal.Signals(sign))
 
 
+def give_to_owner(path: Path) -> None:
+    """When we are root: let the owner of the folder own `path` too, so that both can use what is in there."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 def try_lock(path: Path) -> int | None:
     """An exclusive lock on the file `path` as a descriptor, or None if somebody else holds it. Ends with the
     process.
@@ -150,6 +167,7 @@ def try_lock(path: Path) -> int | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
+    give_to_owner(path)
     return descriptor
 
 
@@ -191,4 +209,36 @@ class References:
     def _write(self, entries: list[tuple[int, str]]) -> None:
         half = self._path.with_suffix(".new")
         half.write_text(json.dumps(entries))
+        give_to_owner(half)
         half.replace(self._path)
+
+
+def reap(home: Path, data: Path, pid: int) -> None:
+    """Stop the server `pid` of `data` once no user is left: they may all have been killed. Blocks until it is gone.
+
+    Runs as a small process of its own beside the server, see `start_reaper`.
+    """
+    users, empty = References(home / "users.json"), 0
+    while start_mark(pid) is not None:
+        time.sleep(_REAP_EVERY_S)
+        empty = 0 if users.live() else empty + 1
+        if empty < _REAP_AFTER or (descriptor := try_lock(home / "lock")) is None:
+            continue
+        found = read_postmaster(data)
+        if found is not None and found.pid == pid and not users.live() and is_postmaster(found, data):
+            end(pid, signal.SIGINT)
+            while start_mark(pid) is not None:
+                time.sleep(0.1)
+        unlock(descriptor)
+
+
+def start_reaper(home: Path, data: Path, pid: int) -> subprocess.Popen[bytes]:
+    """`reap` in a process that outlives us. It loads this file only, and so stays small."""
+    return subprocess.Popen(  # noqa: S603 - our own text and paths
+        [sys.executable, "-I", "-S", "-c", _REAPER, __file__, str(home), str(data), str(pid)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    )
