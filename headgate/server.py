@@ -1,1 +1,200 @@
 """The composition root: settings → pools → mounts → lifespan. The only place where parts are joined."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headgate import __version__
+from headgate.base import metrics
+from headgate.base.clock import monotonic
+from headgate.base.ids import uuid7
+from headgate.base.settings import Settings
+from headgate.console.mount import Screens, console
+from headgate.db import Database, errors
+from headgate.engine.manifest import App, Services, installed_apps
+
+_EXPOSED = (
+    "ETag",
+    "X-Request-Id",
+    "X-RateLimit-Limit",
+    "X-RateLimit-Remaining",
+    "X-RateLimit-Reset",
+    "Retry-After",
+)
+_ABOUT = """Ticket-market analytics over collected listings. Prices are all-in, per ticket, in the unit of
+`meta.currency`; times are UTC. Every answer's `meta` says as of when it is (`as_of`, `age_s`), what was promised
+(`promise_s`), which share of the time asked for was observed (`coverage`), and whether nothing is missing
+(`complete`)."""
+
+
+def create_app(
+    settings: Settings,
+    db: Database,
+    *,
+    apps: Sequence[App] | None = None,
+    publishable_key: str | None = None,
+    extras: Mapping[str, Any] | None = None,
+) -> ASGIApp:
+    """The whole server as one ASGI application over an open pool; the caller opens and closes `db`.
+
+    `apps=None` takes the installed applications that `settings.apps` names. `extras` reach every application's
+    router beside the settings (`verify_token`: async token → claims or None).
+    """
+    chosen = _chosen(settings) if apps is None else apps
+    app = FastAPI(
+        title="Headgate",
+        version=__version__,
+        description=_ABOUT,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    for one in chosen:
+        if one.api is not None:
+            values = {**settings.model_dump(exclude={"database_url"}), **(extras or {})}
+            app.include_router(one.api(Services(db=db, fetcher=None, app=one, settings=values)))
+    app.add_route("/health", _health(db))
+    app.add_route("/metrics", _metrics)
+    app.add_route("/", _front)
+    app.mount("/console", console(_screens(chosen), publishable_key=publishable_key))
+    allowed = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    shared = CORSMiddleware(
+        app,
+        allow_origins=allowed,
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+        max_age=3600,
+    )
+    return Guard(shared, max_body_bytes=settings.max_body_bytes)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    yield  # what an application's router keeps running is in the router's own lifespan, merged into this one
+
+
+def _chosen(settings: Settings) -> list[App]:
+    return installed_apps([name.strip() for name in settings.apps.split(",") if name.strip()])
+
+
+def _screens(apps: Sequence[App]) -> list[Screens]:
+    return [
+        Screens(
+            app=one.name,
+            title=one.title,
+            folder=one.pages,
+            pages=tuple((screen.name, screen.title, screen.module) for screen in one.screens),
+        )
+        for one in apps
+        if one.screens
+    ]
+
+
+def _health(db: Database) -> Any:
+    async def health(_: Request) -> Response:
+        try:
+            await db.fetch_value("select 1")
+        except (errors.Error, OSError):
+            return JSONResponse({"status": "down", "database": "unreachable"}, status_code=503)
+        return JSONResponse({"status": "up", "version": __version__})
+
+    return health
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+async def _front(_: Request) -> Response:
+    return RedirectResponse("/console/")
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,80}")
+_TOO_LARGE = (
+    b'{"success":false,"error":{"code":"VALIDATION_ERROR","message":"The body is too large.","details":null}}'
+)
+
+
+class _BodyTooLarge(Exception):
+    pass
+
+
+class Guard:
+    """Around everything: a request id on every answer and log line, a cap on bodies, and the request metrics."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid7())
+        watch = _Watch(send, request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = monotonic()
+        try:
+            length = headers.get(b"content-length", b"0")
+            if length.isdigit() and int(length) > self._max:
+                raise _BodyTooLarge
+            await self._app(scope, self._capped(receive), watch)
+        except _BodyTooLarge:
+            if not watch.started:
+                await _send_too_large(watch)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+            route = getattr(scope.get("route"), "path", "other")
+            metrics.REQUESTS.labels(route, str(watch.status)).inc()
+            metrics.REQUEST_SECONDS.labels(route).observe(monotonic() - started)
+
+    def _capped(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def capped() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max:
+                raise _BodyTooLarge
+            return message
+
+        return capped
+
+
+class _Watch:
+    """The sending side, with the request id added and the status remembered."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._id = request_id.encode()
+        self.status = 0
+        self.started = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", []), (b"x-request-id", self._id)]}
+        await self._send(message)
+
+
+async def _send_too_large(send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": _TOO_LARGE})

@@ -48,6 +48,22 @@ class Settings(BaseSettings):
         description="How fetches introduce themselves.",
     )
 
+    rate_limit_key: int = Field(default=1000, ge=1, description="Requests an hour that one API key may make.")
+    rate_limit_ip: int = Field(
+        default=100, ge=1, description="Requests an hour that one address may make without a key."
+    )
+    rate_limit_loopback: int = Field(
+        default=1_000_000,
+        ge=0,
+        description="Requests an hour from this machine itself, if more than the above.",
+    )
+    cors_origins: str = Field(
+        default="*", description="Origins whose pages may read answers, comma-separated; `*` is any."
+    )
+    max_body_bytes: int = Field(
+        default=2_000_000, ge=1, description="Bytes that the body of a request may have, at most."
+    )
+
     def url(self) -> str | None:
         """The database URL in clear, for the driver only."""
         return self.database_url.get_secret_value() if self.database_url else None

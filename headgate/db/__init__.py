@@ -2,7 +2,7 @@
 
 from psycopg import errors
 from psycopg.rows import dict_row, tuple_row
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier, Literal, Placeholder
 from psycopg.types.json import Json, Jsonb
 
 from headgate.db.connect import Connection, Database, Note
@@ -17,6 +17,7 @@ __all__ = [
     "Jsonb",
     "Literal",
     "Note",
+    "Placeholder",
     "dict_row",
     "errors",
     "tuple_row",

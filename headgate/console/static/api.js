@@ -1,0 +1,144 @@
+// Reads the API: envelopes, errors as values, live refresh when a change is announced. Writes nothing to the page.
+import { useCallback, useEffect, useRef, useState } from "./names.js";
+
+let key = null;
+let session = null;
+
+export function configure(publishable) {
+  key = publishable;
+}
+
+export class ApiFailure extends Error {
+  constructor(code, message, status, details) {
+    super(message);
+    this.code = code;
+    this.status = status;
+    this.details = details;
+  }
+}
+
+/** One request. Resolves with the whole envelope; rejects with `ApiFailure`, also when the server is away. */
+export async function call(path, { params, method = "GET", body, signal, user = false } = {}) {
+  const url = new URL(path, location.origin);
+  for (const [name, value] of Object.entries(params || {})) {
+    if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
+  }
+  const headers = {};
+  if (key) headers.apikey = key;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (user) headers.Authorization = `Bearer ${await userToken()}`;
+  let answer;
+  try {
+    answer = await fetch(url, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiFailure("UNREACHABLE", "The server does not answer.", 0, null);
+  }
+  const text = await answer.text();
+  let envelope = null;
+  try { envelope = text ? JSON.parse(text) : null; } catch { envelope = null; }
+  if (answer.ok && envelope && envelope.success) return envelope;
+  const error = (envelope && envelope.error) || { code: "INTERNAL_ERROR", message: `The server answered ${answer.status}.` };
+  throw new ApiFailure(error.code, error.message, answer.status, error.details);
+}
+
+async function userToken() {
+  if (session && session.expires_at > Date.now() / 1000 + 60) return session.access_token;
+  try { session = JSON.parse(localStorage.getItem("headgate-session") || "null"); } catch { session = null; }
+  if (session && session.expires_at > Date.now() / 1000 + 60) return session.access_token;
+  const envelope = await call("/api/session", { method: "POST", body: session ? { refresh_token: session.refresh_token } : {} });
+  session = envelope.data;
+  localStorage.setItem("headgate-session", JSON.stringify(session));
+  return session.access_token;
+}
+
+// ---- live -----------------------------------------------------------------------------------------------------
+const listeners = new Set();
+const watchers = new Set();
+let source = null;
+const status = { on: false, beats: 0 };
+
+function announce(id) {
+  status.beats += 1;
+  for (const listener of listeners) listener(id);
+  for (const watcher of watchers) watcher({ ...status });
+}
+
+function connect() {
+  if (source) return;
+  source = new EventSource("/api/live");
+  const set = (on) => { if (status.on !== on) { status.on = on; for (const w of watchers) w({ ...status }); } };
+  source.addEventListener("hello", () => { const back = status.was; status.was = true; set(true); if (back) announce(null); });
+  source.addEventListener("change", (event) => { set(true); announce(JSON.parse(event.data).event_id); });
+  source.addEventListener("resync", () => announce(null));
+  source.onerror = () => set(false);
+}
+
+/** Call `listener(event_id)` at every change; with null when anything may have changed. Returns the way to stop. */
+export function onChange(listener) {
+  connect();
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Whether changes arrive, and how many did. */
+export function useLive() {
+  const [value, set] = useState({ ...status });
+  useEffect(() => { watchers.add(set); connect(); return () => watchers.delete(set); }, []);
+  return value;
+}
+
+// ---- reading --------------------------------------------------------------------------------------------------
+/**
+ * Data of one GET, refreshed when `event` changes (`"any"`: any event), at most every `quiet` ms, and every `every` ms.
+ * → { data, meta, error, loading, readAt, reload }; data stays while it is read again, so nothing jumps.
+ */
+export function useRead(path, params, { event = null, quiet = 1500, every = 0, user = false } = {}) {
+  const [value, set] = useState({ data: null, meta: null, error: null, loading: true, readAt: 0 });
+  const wanted = path && path + "?" + JSON.stringify(params || {});
+  const current = useRef(wanted);
+  const last = useRef(0);
+  const timer = useRef(0);
+  const read = useCallback(async (signal) => {
+    if (!path) return;
+    last.current = Date.now();
+    try {
+      const envelope = await call(path, { params, signal, user });
+      if (current.current === wanted) set({ data: envelope.data, meta: envelope.meta, error: null, loading: false, readAt: Date.now() });
+    } catch (error) {
+      if (error.name === "AbortError" || current.current !== wanted) return;
+      set((old) => ({ ...old, error, loading: false }));
+    }
+  }, [wanted]);
+  useEffect(() => {
+    current.current = wanted;
+    const stop = new AbortController();
+    set((old) => ({ ...old, loading: true, error: null }));
+    read(stop.signal);
+    const soon = () => {
+      if (timer.current) return;
+      const wait = Math.max(0, last.current + quiet - Date.now());
+      timer.current = setTimeout(() => { timer.current = 0; if (!document.hidden) read(stop.signal); }, wait);
+    };
+    const off = event == null ? null : onChange((id) => { if (id == null || event === "any" || id === event) soon(); });
+    const seen = () => { if (!document.hidden && Date.now() - last.current > 30000) soon(); };
+    document.addEventListener("visibilitychange", seen);
+    const tick = every ? setInterval(soon, every) : 0;
+    return () => {
+      stop.abort();
+      if (off) off();
+      clearTimeout(timer.current);
+      timer.current = 0;
+      clearInterval(tick);
+      document.removeEventListener("visibilitychange", seen);
+    };
+  }, [wanted, event]);
+  return { ...value, reload: () => read() };
+}
+
+/** The current second, so that ages on the page grow. */
+export function useClock(ms = 1000) {
+  const [now, set] = useState(Date.now());
+  useEffect(() => { const id = setInterval(() => set(Date.now()), ms); return () => clearInterval(id); }, [ms]);
+  return now;
+}

@@ -1,0 +1,90 @@
+"""API keys: made here, kept in the database only as SHA-256, verified with a short memory. Never logs a key."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from headgate.base.clock import monotonic
+from headgate.base.errors import SettingsError
+from headgate.base.ids import token
+from headgate.db import Database
+
+PREFIXES = {"anon": "sb_publishable_", "service_role": "sb_secret_"}
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """A good key: its number in `control.api_keys` and the role it stands for."""
+
+    id: int
+    role: str
+
+
+def _hash(key: str) -> bytes:
+    # A key holds 192 random bits, so one fast hash is enough; a slow one would only cost every request.
+    return hashlib.sha256(key.encode()).digest()
+
+
+async def create_key(db: Database, *, name: str, role: str) -> str:
+    """A new key for `role` (`anon` or `service_role`), returned in clear this one time."""
+    if role not in PREFIXES:
+        raise SettingsError(f"An API key cannot have the role {role!r}.", hint="Use anon or service_role.")
+    key = token(PREFIXES[role])
+    await _keep(db, name=name, role=role, key=key)
+    return key
+
+
+async def _keep(db: Database, *, name: str, role: str, key: str) -> None:
+    shown = key[: len(PREFIXES[role]) + 4]
+    await db.execute("select control.create_api_key(%s, %s, %s, %s)", (name, role, shown, _hash(key)))
+
+
+async def ensure_keys(db: Database, file: Path) -> dict[str, str]:
+    """The keys of this installation, `{"anon": ..., "service_role": ...}`, made at the first start.
+
+    They are kept in `file`, readable by its owner only, so that later starts can show them again, and in the
+    database by hash, so that a new database accepts the keys of the file.
+    """
+    fresh = await asyncio.to_thread(_read_or_make, file)
+    for role, key in fresh.items():
+        await _keep(db, name="installation", role=role, key=key)
+    return fresh
+
+
+def _read_or_make(file: Path) -> dict[str, str]:
+    keys: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    fresh = {role: keys.get(role) or token(prefix) for role, prefix in PREFIXES.items()}
+    if fresh != keys:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as out:
+            json.dump(fresh, out, indent=2)
+    return fresh
+
+
+class Keyring:
+    """Verifies keys against the database; remembers an answer for `memory_s` seconds, so revoking takes that long."""
+
+    def __init__(self, db: Database, *, memory_s: float = 15.0, size: int = 10_000) -> None:
+        self._db = db
+        self._memory_s = memory_s
+        self._size = size
+        self._seen: dict[bytes, tuple[float, ApiKey | None]] = {}
+
+    async def verify(self, key: str) -> ApiKey | None:
+        """The key's number and role, or None when it is unknown or revoked."""
+        hashed = _hash(key)
+        known = self._seen.get(hashed)
+        if known and known[0] > monotonic():
+            return known[1]
+        row = await self._db.fetch_one("select id, role from control.verify_api_key(%s)", (hashed,))
+        found = ApiKey(row["id"], row["role"]) if row else None
+        if len(self._seen) >= self._size:
+            self._seen.clear()
+        self._seen[hashed] = (monotonic() + self._memory_s, found)
+        return found
