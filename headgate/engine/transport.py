@@ -1,0 +1,243 @@
+"""How requests leave the machine: one interface, and its real form on aiohttp. The only module that sends.
+
+A transport sends exactly one request to a checked address and hands back the answer as a stream. It follows no
+redirect, keeps no cookie, reads no proxy setting, decompresses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from headgate.base.clock import monotonic
+from headgate.engine import address
+from headgate.engine.address import Resolver, SystemResolver, Target
+from headgate.engine.fetch_errors import BrokenReply, FetchError, TimedOut, UnsafeAddress
+
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Time limits of one request, in seconds, and the least pace of a body.
+
+    In every `stall_s` seconds at least `stall_bytes` must arrive, so that a body in drips does not hold a worker.
+    """
+
+    connect_s: float = 10.0
+    headers_s: float = 20.0
+    read_s: float = 15.0
+    stall_s: float = 10.0
+    stall_bytes: int = 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """One GET to a checked target. Header names are lower case."""
+
+    target: Target
+    headers: Mapping[str, str] = field(default_factory=dict)
+    caps: Caps = field(default_factory=Caps)
+
+
+class Answer(Protocol):
+    """A status line, headers (lower-case names), and a body to be read once."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as sent, still compressed. Raises BrokenReply, TimedOut, FetchError."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends requests. Replaced in tests and replays."""
+
+    def send(self, request: Request) -> contextlib.AbstractAsyncContextManager[Answer]:
+        """Send `request`; the answer is valid inside the context. Raises FetchError and its kinds."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class _CheckedResolver(AbstractResolver):
+    """Resolves a name once, checks every address, and gives aiohttp the checked ones to connect to."""
+
+    def __init__(self, resolver: Resolver, allow_private: Collection[str]) -> None:
+        self._resolver = resolver
+        self._allow = allow_private
+        self.opened: set[tuple[str, int]] = set()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        allowed = address.is_allowed_private(host, port, self._allow)
+        found = address.check_all(host, await self._resolver.resolve(host, port), allowed=allowed)
+        if allowed:
+            self.opened.update((one, port) for one in found)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=one,
+                port=port,
+                family=socket.AF_INET6 if ":" in one else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for one in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class AioTransport:
+    """The real transport. `allow_private` holds the `host:port` pairs that may be on private addresses."""
+
+    def __init__(
+        self,
+        *,
+        allow_private: Collection[str] = frozenset(),
+        resolver: Resolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allow = frozenset(allow_private)
+        self._resolver = _CheckedResolver(resolver or SystemResolver(), self._allow)
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                resolver=self._resolver,
+                use_dns_cache=False,
+                limit=200,
+                keepalive_timeout=20,
+                ssl=self._tls or True,
+                socket_factory=self._socket,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                requote_redirect_url=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            )
+        return self._session
+
+    def _socket(self, info: Any) -> socket.socket:
+        """The last check, on the very address about to be connected to, names and literals alike."""
+        family, kind, protocol, _, place = info
+        host, port = str(place[0]), int(place[1])
+        ip = address.as_ip(host)
+        allowed = (host, port) in self._resolver.opened or address.is_allowed_private(host, port, self._allow)
+        if ip is None:
+            raise UnsafeAddress(f"{host} is no address.")
+        address.check_ip(ip, allowed=allowed, host=host)
+        return socket.socket(family, kind, protocol)
+
+    @contextlib.asynccontextmanager
+    async def send(self, request: Request) -> AsyncIterator[Answer]:
+        """Send `request`. Time limits are those of `request.caps`; the caller bounds the whole."""
+        caps = request.caps
+        timeout = aiohttp.ClientTimeout(
+            connect=caps.connect_s, sock_connect=caps.connect_s, sock_read=caps.read_s
+        )
+        where = request.target.key
+        with _translated(where):
+            async with asyncio.timeout(caps.connect_s + caps.headers_s):
+                response = await self._open().get(
+                    request.target.url, headers=request.headers, allow_redirects=False, timeout=timeout
+                )
+        try:
+            yield _AioAnswer(response, where, caps)
+        finally:
+            # An answer that was not read to its end is cut, not drained.
+            response.close()
+
+
+class _AioAnswer:
+    def __init__(self, response: aiohttp.ClientResponse, where: str, caps: Caps) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = joined(response.headers.items())
+        self._response = response
+        self._where = where
+        self._caps = caps
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        started, arrived = monotonic(), 0
+        with _translated(self._where):
+            while chunk := await self._response.content.readany():
+                arrived += len(chunk)
+                if monotonic() - started >= self._caps.stall_s:
+                    if arrived < self._caps.stall_bytes:
+                        raise TimedOut(
+                            f"{self._where} sent {arrived} bytes in {self._caps.stall_s:g} s: a stalled body."
+                        )
+                    started, arrived = monotonic(), 0
+                yield chunk
+
+
+def joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Header pairs as a dict with lower-case names; repeated fields are joined by a comma (RFC 9110, 5.3)."""
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+@contextlib.contextmanager
+def _translated(where: str) -> Iterator[None]:
+    """aiohttp's errors as ours. None of their texts is passed on: they may quote the URL."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimedOut(f"{where} did not connect, answer or go on in time.") from error
+    except aiohttp.ClientConnectorCertificateError as error:
+        raise FetchError(
+            f"The TLS certificate of {where} is not valid.", hint="Nothing is fetched without a valid one."
+        ) from error
+    except aiohttp.ClientConnectorDNSError as error:
+        raise FetchError(f"The name of {where} does not resolve.") from error
+    except aiohttp.ClientConnectorError as error:
+        raise FetchError(f"No connection to {where}: {_reason(error.os_error)}.") from error
+    except (aiohttp.ClientPayloadError, aiohttp.http_exceptions.HttpProcessingError) as error:
+        raise BrokenReply(f"The reply of {where} is cut short or malformed.") from error
+    except aiohttp.ServerDisconnectedError as error:
+        raise BrokenReply(f"{where} closed the connection before answering.") from error
+    except aiohttp.ClientResponseError as error:
+        raise BrokenReply(f"The reply of {where} is not HTTP.") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise FetchError(f"The connection to {where} broke.") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()[:80]
