@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     postgres_bin: Path | None = Field(
         default=None, description="Folder with `postgres` and `initdb`. Empty: those of the installed wheel."
     )
+    postgres_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="TCP port on 127.0.0.1 for the embedded PostgreSQL, with a password. 0: any free one. Empty: none.",
+    )
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port of the server.")
     simulator_port: int = Field(default=8790, ge=0, le=65535, description="TCP port of the ticket simulator.")

@@ -305,8 +305,7 @@ class EmbeddedServer:
                     told = time.monotonic()
                     _log.warning("postgres.stopping", seconds=round(told - began), data=str(real))
                 await asyncio.sleep(_POLL_S)
-            with contextlib.suppress(OSError):
-                Path(found.socket_dir).rmdir()
+            _remove_if_empty(found.socket_dir)
         await self._forget_children()
 
     async def _forget_children(self) -> None:
@@ -359,3 +358,8 @@ class EmbeddedServer:
 def _socket_lost(found: Postmaster) -> bool:
     """True if somebody removed the socket of a running server: then nobody can reach it any more."""
     return found.ready and not (Path(found.socket_dir) / f".s.PGSQL.{found.port}").exists()
+
+
+def _remove_if_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        Path(folder).rmdir()

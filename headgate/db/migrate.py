@@ -116,15 +116,16 @@ def _malformed(path: Path, why: str) -> DatabaseError:
 
 async def status(url: str, sources: Sequence[MigrationSource]) -> list[Status]:
     """Every migration known to the files or to the database, by version."""
+    known = read(sources)
     async with await connect(url, application_name="headgate migrate") as conn:
-        recorded = await _recorded(conn)
-    return _compare(read(sources), recorded)
+        return _compare(known, await _recorded(conn))
 
 
 async def plan(url: str, sources: Sequence[MigrationSource], *, to: str | None = None) -> list[Migration]:
     """What `up` would apply, in order; changes nothing. Raises DatabaseError HG221 as `up` would."""
+    known = read(sources)
     async with await connect(url, application_name="headgate migrate") as conn:
-        return _pending(read(sources), await _recorded(conn), to)
+        return _pending(known, await _recorded(conn), to)
 
 
 async def up(
@@ -153,22 +154,31 @@ async def down(
 
     Raises DatabaseError HG223, before anything is changed, if one of them has no rollback.
     """
-    known = {migration.version: migration for migration in read(sources)}
-    done: list[Migration] = []
+    known = read(sources)
     async with await connect(url, application_name="headgate migrate") as conn:
-        recorded = await _recorded(conn)
-        chosen = [known[version] for version in sorted(recorded, reverse=True) if version in known][:count]
-        for migration in chosen:
-            if migration.rollback is None:
-                raise DatabaseError(
-                    f"The migration {migration.version}_{migration.name} has no rollback.",
-                    code="HG223",
-                    hint="Restore a backup, or write a new migration that changes things back.",
-                )
-        for migration in chosen:
-            await _take_back(conn, migration, wait_s)
-            done.append(migration)
-    return done
+        chosen = _to_take_back(known, await _recorded(conn), count)
+        return [migration for migration in chosen if await _take_back(conn, migration, wait_s)]
+
+
+async def plan_down(url: str, sources: Sequence[MigrationSource], count: int = 1) -> list[Migration]:
+    """What `down` would take back, newest first; changes nothing. Raises DatabaseError HG223 as `down` would."""
+    known = read(sources)
+    async with await connect(url, application_name="headgate migrate") as conn:
+        return _to_take_back(known, await _recorded(conn), count)
+
+
+def _to_take_back(
+    known: list[Migration], recorded: dict[str, tuple[str, list[str] | None]], count: int
+) -> list[Migration]:
+    chosen = [migration for migration in reversed(known) if migration.version in recorded][:count]
+    for migration in chosen:
+        if migration.rollback is None:
+            raise DatabaseError(
+                f"The migration {migration.version}_{migration.name} has no rollback.",
+                code="HG223",
+                hint="Restore a backup, or write a new migration that changes things back.",
+            )
+    return chosen
 
 
 async def _apply_next(
@@ -191,14 +201,18 @@ async def _apply_next(
     return migration
 
 
-async def _take_back(conn: Connection, migration: Migration, wait_s: float) -> None:
+async def _take_back(conn: Connection, migration: Migration, wait_s: float) -> bool:
+    """False if somebody else took it back in the meantime."""
     await conn.execute("reset all")
     async with conn.transaction():
         await _lock(conn, wait_s)
+        if migration.version not in await _recorded(conn):
+            return False
         await _run(conn, migration, migration.rollback or "")
         await conn.execute(
             "delete from supabase_migrations.schema_migrations where version = %s", [migration.version]
         )
+    return True
 
 
 async def _lock(conn: Connection, wait_s: float) -> None:

@@ -45,8 +45,7 @@ def pieces() -> list[Piece]:
 
 
 async def apply_platform(target: str | Connection) -> list[str]:
-    """Make what is missing in the database of `target` (URL or connection), in one transaction; the names
-    made.
+    """Make what is missing in the database of `target` (URL or connection), in one transaction; the names made.
 
     Idempotent; several callers at once are safe. Raises DatabaseError HG212 if the user may not make a piece.
     """
@@ -54,6 +53,18 @@ async def apply_platform(target: str | Connection) -> list[str]:
         async with await connect(target, application_name="headgate platform") as conn:
             return await _apply(conn)
     return await _apply(target)
+
+
+async def missing(target: str) -> list[str]:
+    """The names of what `apply_platform` would make; changes nothing."""
+    made: list[str] = []
+    async with (
+        await connect(target, application_name="headgate platform") as conn,
+        conn.transaction() as undo,
+    ):
+        made = await _apply(conn)
+        raise psycopg.Rollback(undo)
+    return made
 
 
 async def _apply(conn: Connection) -> list[str]:
