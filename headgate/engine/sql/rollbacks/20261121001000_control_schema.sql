@@ -1,0 +1,2 @@
+revoke usage on schema control from authenticated, service_role;
+drop schema control;

@@ -1,0 +1,3 @@
+drop table control.queues;
+drop table control.lanes;
+drop table control.jobs;

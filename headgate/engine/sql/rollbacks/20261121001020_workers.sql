@@ -1,0 +1,3 @@
+drop function control.beat_worker;
+drop function control.start_worker;
+drop table control.workers;

@@ -1,0 +1,4 @@
+drop function control.settle_jobs;
+drop function control.settle_job;
+drop function control.backoff_s;
+drop function control.fence_job;
