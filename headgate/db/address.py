@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -11,7 +12,6 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from headgate.base.errors import DatabaseError
-from headgate.base.log import redact
 
 TRANSACTION_POOLER_PORT = "6543"  # Supabase's pooler in transaction mode listens there
 _OFF = frozenset({"0", "off", "false", "no"})
@@ -26,7 +26,7 @@ class Address:
     port 6543, `?prepare=off` or `?pgbouncer=true` in the URL.
     """
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     place: str
     prepare: bool
 
@@ -41,7 +41,7 @@ def read(url: str, *, prepare: bool | None = None, dbname: str | None = None) ->
         parts = conninfo_to_dict(bare)
     except ProgrammingError as error:
         raise DatabaseError(
-            f"The database URL cannot be read: {redact(str(error)).strip()}.",
+            f"The database URL cannot be read: {_harmless(str(error))}.",
             code="HG202",
             hint="Write it as postgresql://user:password@host:5432/name and percent-encode special signs.",
         ) from None
@@ -53,6 +53,13 @@ def read(url: str, *, prepare: bool | None = None, dbname: str | None = None) ->
         if extra.get("prepare") not in (None, *_OFF):
             prepare = True
     return Address(make_conninfo("", **parts), _place(parts), prepare)
+
+
+def _harmless(reason: str) -> str:
+    """libpq's reason without what it quotes from the URL, which may be the password; option names may stay."""
+    if re.match(r"invalid (URI query parameter|connection option)", reason):
+        return reason.strip()
+    return re.sub(r'"[^"]*"?', "(its text)", reason).strip()
 
 
 def _split_own_parameters(url: str) -> tuple[str, dict[str, str]]:
