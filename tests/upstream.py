@@ -22,9 +22,10 @@ Handler = Callable[[Asked, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Upstream:
-    """A running server: where it listens, what it was asked."""
+    """A running server: where it listens, the raw reply to /robots.txt, what it was asked."""
 
     port: int
+    robots: bytes
     asked: list[Asked] = field(default_factory=list)
 
     @property
@@ -67,7 +68,7 @@ async def upstream(
             asked = Asked(head[0].split(" ")[1], headers, asyncio.get_running_loop().time())
             running.asked.append(asked)
             if asked.path == "/robots.txt":
-                writer.write(reply(404) if robots is None else reply(200, robots))
+                writer.write(running.robots)
             else:
                 await handler(asked, writer)
             await writer.drain()
@@ -78,7 +79,8 @@ async def upstream(
             writer.close()
 
     server = await asyncio.start_server(serve, host, 0)
-    running = Upstream(server.sockets[0].getsockname()[1])
+    rules = reply(404) if robots is None else reply(200, robots)
+    running = Upstream(server.sockets[0].getsockname()[1], rules)
     try:
         yield running
     finally:

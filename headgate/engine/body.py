@@ -21,6 +21,7 @@ class Body:
 
     def __init__(self, encoding: str, max_bytes: int) -> None:
         self.raw_bytes = 0
+        self._packed = 0
         self._max = max_bytes
         self._plain = bytearray()
         self._inflater = _inflater(encoding.strip().lower(), self)
@@ -37,12 +38,13 @@ class Body:
         for start in range(0, len(chunk), STEP):
             self._inflater.feed(chunk[start : start + STEP])
 
-    def add(self, plain: bytes) -> None:
-        """Take over decompressed bytes, checking the cap and the ratio."""
+    def add(self, plain: bytes, packed_bytes: int) -> None:
+        """Take over what `packed_bytes` bytes decompressed to, checking the cap and the ratio."""
         self._plain += plain
+        self._packed += packed_bytes
         if len(self._plain) > self._max:
             raise self._too_large("The decompressed body is larger than allowed.")
-        if len(self._plain) > RATIO_FROM and len(self._plain) > MAX_RATIO * self.raw_bytes:
+        if len(self._plain) > RATIO_FROM and len(self._plain) > MAX_RATIO * self._packed:
             raise self._too_large("The body expands too steeply to be honest.")
 
     def cut(self) -> None:
@@ -99,10 +101,11 @@ class _Inflater:
                 plain = self._stream.decompress(data, STEP)
             except zlib.error as error:
                 raise BrokenReply("The body cannot be decompressed.") from error
-            self._body.add(plain)
+            rest = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            self._body.add(plain, len(data) - len(rest))
+            data = rest
             if self._stream.eof:
-                return self._stream.unused_data
-            data = self._stream.unconsumed_tail
+                return data
             if not data and len(plain) < STEP:
                 return b""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -297,7 +298,7 @@ class Fetcher:
         except FetchError as error:
             if result.outcome == "neutral":
                 result = _failed(error)
-                word = type(error).__name__
+                word = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__)
             raise
         finally:
             FETCHES.labels(target.key, word.lower()).inc()
