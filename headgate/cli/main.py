@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import click
@@ -9,8 +10,35 @@ import click
 from headgate import __version__
 from headgate.base.errors import HeadgateError
 
+#: Command → the module that has it. Loaded when used, so that `headgate --help` stays quick.
+_COMMANDS = {
+    "up": "headgate.cli.stack",
+    "serve": "headgate.cli.stack",
+    "work": "headgate.cli.stack",
+    "status": "headgate.cli.status",
+    "doctor": "headgate.cli.status",
+    "migrate": "headgate.cli.database",
+    "jobs": "headgate.cli.jobs",
+    "run": "headgate.cli.work",
+    "runs": "headgate.cli.work",
+    "replay": "headgate.cli.work",
+    "tickets": "headgate.cli.tickets",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found: click.Command = getattr(importlib.import_module(module), cmd_name)
+        return found
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="headgate")
 def cli() -> None:
     """The backend for products built on collected data."""

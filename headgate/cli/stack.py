@@ -1,0 +1,240 @@
+"""`headgate up`, `serve` and `work`: the whole stack in one command, or its parts one by one on any machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+
+from headgate.base import log
+from headgate.base.clock import monotonic
+from headgate.base.errors import SettingsError
+from headgate.base.settings import Settings
+from headgate.cli.parts import Part, Parts, end_with_parent
+from headgate.cli.ports import ensure_free
+from headgate.cli.runtime import (
+    Place,
+    chosen_apps,
+    database_options,
+    database_place,
+    load_settings,
+    migration_sources,
+)
+from headgate.db import Database
+from headgate.db.keys import ensure_keys
+from headgate.db.migrate import up as migrate_up
+from headgate.db.platform import apply_platform
+
+_READY_S = 60.0
+_console = Console(stderr=False, highlight=False)
+
+
+@click.command()
+@click.option("--demo", is_flag=True, help="Also start the ticket simulator and collect from it.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port of the server.")
+@click.option("--simulator-port", type=int, help="Port of the simulator.")
+@click.option("--workers", type=int, help="Worker processes.")
+@database_options
+def up(demo: bool, **options: Any) -> None:
+    """Start everything: database, migrations, server, workers. Ctrl-C stops what it started, and nothing else."""
+    settings = load_settings(**options)
+    log.configure(level="warning")
+    ensure_free(settings.host, settings.port, option="--port (make run RUN_ARGS='--port N')")
+    if demo:
+        ensure_free(
+            "127.0.0.1",
+            settings.simulator_port,
+            option="--simulator-port (make run RUN_ARGS='--simulator-port N')",
+        )
+    asyncio.run(_up(settings, demo=demo))
+
+
+async def _up(settings: Settings, *, demo: bool) -> None:
+    stop = _stop_on_signals()
+    begun = monotonic()
+    _say("Starting PostgreSQL" if not settings.url() else "Connecting to PostgreSQL")
+    async with database_place(settings) as place:
+        keys = await _prepare(settings, place)
+        parts = Parts(folder=settings.data_dir, announce=_say)
+        try:
+            await _start_parts(parts, settings, place, demo=demo)
+            await _until_ready(_url(settings) + "/health", stop)
+            if not stop.is_set():
+                _show(settings, parts, keys, seconds=monotonic() - begun, demo=demo)
+            await stop.wait()
+            _say("Stopping")
+        finally:
+            await parts.stop()
+    _say("Stopped")
+
+
+async def _prepare(settings: Settings, place: Place) -> dict[str, str]:
+    """Platform, migrations and keys; everything here may be repeated."""
+    apps = chosen_apps(settings)
+    await apply_platform(place.admin_url)
+    applied = await migrate_up(place.url, migration_sources(apps))
+    if applied:
+        _say(f"Applied {len(applied)} migrations")
+    async with await Database.open(place.url, max_size=2) as db:
+        return await ensure_keys(db, settings.data_dir / "keys.json")
+
+
+async def _start_parts(parts: Parts, settings: Settings, place: Place, *, demo: bool) -> None:
+    environment = _environment(settings, place)
+    if demo:
+        for app in chosen_apps(settings):
+            if app.demo is not None:
+                simulator = app.demo(settings.simulator_port)
+                environment.update(simulator.environment)
+                await parts.start(
+                    Part(name=f"{app.name}-simulator", arguments=simulator.arguments, url=simulator.url)
+                )
+                await _until_ready(simulator.url + simulator.ready_path, None)
+    await parts.start(Part(name="server", arguments=["serve"], environment=environment, url=_url(settings)))
+    for number in range(1, settings.workers + 1):
+        await parts.start(Part(name=f"worker-{number}", arguments=["work"], environment=environment))
+
+
+def _environment(settings: Settings, place: Place) -> dict[str, str]:
+    """What the parts inherit: the same settings, and the database by its URL."""
+    return {
+        "HEADGATE_DATABASE_URL": place.url,
+        "HEADGATE_DATA_DIR": str(settings.data_dir.absolute()),
+        "HEADGATE_HOST": settings.host,
+        "HEADGATE_PORT": str(settings.port),
+        "HEADGATE_APPS": settings.apps,
+    }
+
+
+def _url(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+async def _until_ready(url: str, stop: asyncio.Event | None) -> None:
+    deadline = monotonic() + _READY_S
+    while monotonic() < deadline and not (stop and stop.is_set()):
+        if await asyncio.to_thread(_answers, url):
+            return
+        await asyncio.sleep(0.1)
+    if not (stop and stop.is_set()):
+        raise SettingsError(
+            f"Nothing answered at {url} within {_READY_S:.0f} s.",
+            code="HG102",
+            hint="The logs are in the `logs` folder of the data directory.",
+        )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 - our own part, on loopback
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    return stop
+
+
+def _say(text: str) -> None:
+    _console.print(f"[dim]headgate[/dim] {text}")
+
+
+def _show(settings: Settings, parts: Parts, keys: Mapping[str, str], *, seconds: float, demo: bool) -> None:
+    url = _url(settings)
+    table = Table.grid(padding=(0, 2))
+    for label, value in (
+        ("Pages", f"{url}/"),
+        ("API", f"{url}/api"),
+        ("API description", f"{url}/api/openapi.json"),
+        ("Publishable key", keys["anon"]),
+        ("Secret key", keys["service_role"]),
+        ("Logs", str(settings.data_dir / "logs")),
+    ):
+        table.add_row(f"[bold]{label}[/bold]", value)
+    for part in parts.parts:
+        if part.name.endswith("simulator") and part.url:
+            table.add_row("[bold]Simulator[/bold]", part.url)
+    note = (
+        "The listings come from the simulator. Ctrl-C stops everything."
+        if demo
+        else "Ctrl-C stops everything."
+    )
+    _console.print(Panel(table, title=f"Headgate is up after {seconds:.1f} s", subtitle=note, expand=False))
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port of the server.")
+@database_options
+def serve(**options: Any) -> None:
+    """Run one server process. It needs a migrated database (`headgate migrate up`)."""
+    settings = load_settings(**options)
+    log.configure(level=settings.log_level)
+    end_with_parent()
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    import uvicorn
+
+    from headgate.server import create_app
+
+    async with (
+        database_place(settings) as place,
+        await Database.open(
+            place.url, min_size=2, max_size=settings.pool_size, application_name="headgate-server"
+        ) as db,
+    ):
+        keys = await ensure_keys(db, settings.data_dir / "keys.json")
+        config = uvicorn.Config(
+            create_app(settings, db, publishable_key=keys["anon"]),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+        await uvicorn.Server(config).serve()
+
+
+@click.command()
+@database_options
+def work(**options: Any) -> None:
+    """Run one worker process. Start as many as you like, on any machine that reaches the database."""
+    settings = load_settings(**options)
+    log.configure(level=settings.log_level)
+    end_with_parent()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    from headgate.engine.process import run_worker
+
+    async with (
+        database_place(settings) as place,
+        await Database.open(
+            place.url,
+            min_size=2,
+            max_size=settings.pool_size + 2,
+            application_name=f"headgate-worker-{os.getpid()}",
+        ) as db,
+    ):
+        await run_worker(db, chosen_apps(settings), settings, stop=_stop_on_signals())

@@ -1,0 +1,49 @@
+"""One worker process: the applications' handlers and timetables joined with the queue and the fetcher."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headgate.base.settings import Settings
+from headgate.db import Database
+from headgate.engine.fetch import Fetcher
+from headgate.engine.manifest import App, Handler, Services
+from headgate.engine.schedule import sync_schedules
+from headgate.engine.worker import Worker
+
+
+def services(db: Database, fetcher: Fetcher, app: App) -> Services:
+    """What the factories of `app` are given; its settings class is read from the environment here."""
+    values = app.settings() if app.settings is not None else {}
+    return Services(db=db, fetcher=fetcher, app=app, settings=_mapping(values))
+
+
+def _mapping(values: Any) -> Mapping[str, Any]:
+    return (
+        values
+        if isinstance(values, Mapping)
+        else {name: getattr(values, name) for name in type(values).model_fields}
+    )
+
+
+def fetcher_for(db: Database, settings: Settings) -> Fetcher:
+    """The fetcher that every source of this process shares."""
+    allowed = frozenset(part.strip() for part in settings.allow_private_hosts.split(",") if part.strip())
+    return Fetcher(db, user_agent=settings.user_agent, allow_private=allowed)
+
+
+async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, stop: asyncio.Event) -> None:
+    """Work until `stop` is set, then finish what runs. Stores each application's timetable first."""
+    fetcher = fetcher_for(db, settings)
+    handlers: dict[str, Handler] = {}
+    for app in apps:
+        given = services(db, fetcher, app)
+        handlers.update({kind: factory(given) for kind, factory in app.jobs.items()})
+        async with db.connection() as conn:
+            await sync_schedules(conn, app.schedules, app=app.name)
+    try:
+        await Worker(db, handlers, concurrency=settings.concurrency).run(stop)
+    finally:
+        await fetcher.close()
