@@ -176,6 +176,12 @@ def _check_column(where: str, name: str, column: Column) -> None:
         f"{where}: column {name!r} of type {column.type!r} would cut values off silently.",
         "Use text with a check constraint.",
     )
+    _require(
+        column.type not in ("json", "xml"),
+        "HG622",
+        f"{where}: column {name!r} of type {column.type!r} cannot be compared.",
+        "Use jsonb or text.",
+    )
     _require(all(column.keys(name)), "HG622", f"{where}: column {name!r} has an empty key in its path.")
 
 
@@ -221,7 +227,8 @@ class Source:
     `fetch(ctx, cursor)`: an async generator of pages from `cursor` (None at first). Exactly one of `table`
     (the name of one of the application's tables) and `promote` (an SQL function
     `schema.name(p_batch bigint, p_run bigint, p_meta jsonb) returns jsonb` reading `stage.rows`).
-    `snapshot`: a run is the whole truth, so rows it lacks are deleted at its end (needs `table`).
+    `snapshot`: a run is the whole truth, so it starts without a position and rows it lacks are deleted at its
+    end (needs `table`), unless more than `max_deleted` (a share) would go: then the run fails.
     `checks` run in order. `host`: the upstream's `host:port`, for limits. `drift`: record the fields seen.
     """
 
@@ -232,6 +239,7 @@ class Source:
     checks: Sequence[Check] = ()
     host: str | None = None
     snapshot: bool = False
+    max_deleted: float = 0.5
     drift: bool = True
 
     def __post_init__(self) -> None:
@@ -253,6 +261,7 @@ class Source:
             "HG642",
             f"{where}: a snapshot source needs a table to delete from.",
         )
+        _require(0 <= self.max_deleted <= 1, "HG642", f"{where}: max_deleted is a share from 0 to 1.")
         _require(callable(self.fetch), "HG643", f"{where}: fetch must be an async generator function.")
 
 

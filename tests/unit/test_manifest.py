@@ -10,7 +10,7 @@ import pytest
 
 from headgate.base.errors import ManifestError
 from headgate.engine.manifest import App, Check, Column, Page, Rollup, Screen, Source, SourceContext, Table
-from headgate.engine.progress import Rate, eta_s
+from headgate.engine.progress import Progress
 
 HERE = Path(__file__).parent
 
@@ -80,11 +80,7 @@ def test_a_wrong_description_is_refused_with_its_code(code: str, build: Any) -> 
     assert caught.value.code == code
 
 
-def test_rate_follows_slowly_and_eta_is_unknown_without_an_expectation() -> None:
-    rate = Rate()
-    assert rate.add(100, 1.0) == 100.0
-    assert 100.0 < rate.add(400, 1.0) < 110.0
-    assert eta_s(seen=10, expected=None, rate=5.0) is None
-    assert eta_s(seen=10, expected=20, rate=None) is None
-    assert eta_s(seen=10, expected=20, rate=5.0) == 2.0
-    assert eta_s(seen=20, expected=20, rate=None) == 0.0
+def test_progress_is_a_share_only_when_the_whole_is_known() -> None:
+    assert Progress(seen=5, expected=None, rate=1.0, eta_s=None).share is None
+    assert Progress(seen=5, expected=10, rate=1.0, eta_s=5.0).share == 0.5
+    assert Progress(seen=12, expected=10, rate=1.0, eta_s=0.0).share == 1.0

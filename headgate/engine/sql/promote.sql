@@ -1,0 +1,14 @@
+-- name: begin
+select control.promote_begin(%(run)s, %(fence)s, %(batch)s)
+
+-- name: apply
+select control.apply_batch(%(apply)s, %(validate)s, %(run)s, %(batch)s) as value
+
+-- name: sweep
+select control.sweep(%(sweep)s, %(run)s, %(batch)s, %(share)s) as value
+
+-- name: finish
+select next_batch, totals from control.promote_finish(%(run)s, %(batch)s, %(counts)s, %(expected)s, %(last)s, %(keep)s)
+
+-- name: end
+select control.run_end(%(run)s, %(state)s, %(error)s) as ended

@@ -1,0 +1,10 @@
+drop function control.prune_runs(interval);
+drop function control.clear_stage();
+drop function control.abandon_runs(interval);
+drop function control.run_end(bigint, text, jsonb);
+drop function control.step_lost(bigint);
+drop function control.step_staged(bigint, bigint, int, text, bigint, bigint, bigint, bigint, jsonb, jsonb);
+drop function control.run_beat(bigint);
+drop function control.run_discard_stage(bigint);
+drop function control.run_start(text, text, text, jsonb, uuid, bigint, int);
+drop function control.run_notify(bigint);
