@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headgate.base.errors import ManifestError
 
 if TYPE_CHECKING:
-    from headgate.engine.progress import Run
+    from headgate.engine.progress import Run, RunReport
 
 ENTRY_POINTS = "headgate.apps"
 
@@ -333,7 +333,7 @@ class App:
     `folder`: where it lives (`Path(__file__).parent`); its `migrations`, `rollbacks` and `pages` are the
     folders of those names in it. `jobs`: kind → factory(Services) → handler. `api`: factory(Services) → a
     FastAPI router. `schedules`: the timetable's lines. `settings`: a pydantic-settings class read at start.
-    `demo`: port → how to run its simulator there.
+    `demo`: port → how to run its simulator there. `replay(db, app, file)`: sends a recording through the pipeline.
     """
 
     name: str
@@ -348,6 +348,7 @@ class App:
     screens: Sequence[Screen] = ()
     settings: type[Any] | None = None
     demo: Callable[[int], Demo] | None = None
+    replay: Callable[[Any, App, Path], Awaitable[Sequence[RunReport]]] | None = None
 
     def __post_init__(self) -> None:
         where = f"App {self.name!r}"

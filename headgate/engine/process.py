@@ -9,9 +9,17 @@ from typing import Any
 from headgate.base.settings import Settings
 from headgate.db import Database
 from headgate.engine.fetch import Fetcher
+from headgate.engine.jobs import JobContext
 from headgate.engine.manifest import App, Handler, Services
-from headgate.engine.schedule import sync_schedules
+from headgate.engine.record import BodyRecorder
+from headgate.engine.runs import abandon_runs, prune_runs
+from headgate.engine.schedule import Schedule, sync_schedules
 from headgate.engine.worker import Worker
+
+#: How long the ledger keeps runs that ended.
+KEEP_RUNS_S = 30 * 86_400.0
+_CARE = "engine.care"
+_TIMETABLE = [Schedule(name=_CARE, kind=_CARE, every_s=60.0, priority=5)]
 
 
 def services(db: Database, fetcher: Fetcher, app: App) -> Services:
@@ -37,7 +45,9 @@ def fetcher_for(db: Database, settings: Settings) -> Fetcher:
 async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then finish what runs. Stores each application's timetable first."""
     fetcher = fetcher_for(db, settings)
-    handlers: dict[str, Handler] = {}
+    handlers: dict[str, Handler] = {_CARE: _care}
+    async with db.connection() as conn:
+        await sync_schedules(conn, _TIMETABLE, app="engine")
     for app in apps:
         given = services(db, fetcher, app)
         handlers.update({kind: factory(given) for kind, factory in app.jobs.items()})
@@ -47,3 +57,10 @@ async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, s
         await Worker(db, handlers, concurrency=settings.concurrency).run(stop)
     finally:
         await fetcher.close()
+
+
+async def _care(ctx: JobContext) -> None:
+    """End runs whose process died, forget old runs and recorded bodies."""
+    await abandon_runs(ctx.db)
+    await prune_runs(ctx.db, keep_s=KEEP_RUNS_S)
+    await BodyRecorder(ctx.db).sweep()
