@@ -42,9 +42,22 @@ def create(programs: Binaries, data: Path, account: Account, *, durable: bool) -
     command = [str(programs.program("initdb")), "-D", str(half), "-U", "supabase_admin", "-A", "trust"]
     command += ["-E", "UTF8", "--data-checksums", "--no-instructions", *_locale(programs.major)]
     command += [] if durable else ["--no-sync"]
-    done = subprocess.run(  # noqa: S603 - our own arguments
-        command, capture_output=True, text=True, check=False, cwd="/", env=environment(), **demote(account)
-    )  # type: ignore[call-overload]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env=environment(),
+            **demote(account),
+        )  # type: ignore[call-overload]
+    except (OSError, subprocess.SubprocessError) as error:
+        raise DatabaseError(
+            f"initdb could not be run as {account.name}: {error}.",
+            code="HG237",
+            hint="Run Headgate as an ordinary user, or set HEADGATE_DATABASE_URL.",
+        ) from error
     if done.returncode != 0:
         shutil.rmtree(half, ignore_errors=True)
         raise DatabaseError(
@@ -89,7 +102,7 @@ def write_settings(data: Path, account: Account, *, durable: bool, extra: Mappin
 
 
 def _settings(durable: bool) -> dict[str, str]:
-    megabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    megabytes = _memory_mb()
     settings = {
         "max_connections": "200",
         "shared_buffers": f"{min(1024, max(64, megabytes // 8))}MB",
@@ -111,6 +124,8 @@ def _settings(durable: bool) -> dict[str, str]:
         "logging_collector": "off",
         "autovacuum_naptime": "15s",
     }
+    if _small_shared_memory():
+        settings["min_dynamic_shared_memory"] = "64MB"
     if not durable:
         settings |= {
             "fsync": "off",
@@ -120,6 +135,24 @@ def _settings(durable: bool) -> dict[str, str]:
             "autovacuum_naptime": "1min",
         }
     return settings
+
+
+def _memory_mb() -> int:
+    """The memory of this machine, or of its control group if that is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            total = min(total, int(Path(limit).read_text()))
+    return total // 2**20
+
+
+def _small_shared_memory() -> bool:
+    """True where /dev/shm is as small as containers have it: too small for parallel queries."""
+    try:
+        found = os.statvfs("/dev/shm")  # noqa: S108 - looked at, not written
+    except OSError:
+        return False
+    return found.f_frsize * found.f_blocks < 256 * 2**20
 
 
 def socket_folder(home: Path, data: Path, account: Account) -> Path:

@@ -1,7 +1,7 @@
 """A real PostgreSQL beside the program: made, started, found again, shared by count, stopped by the last
 user.
 
-One home folder holds it: `data/` (the cluster), `lock`, `users.json`, `server.log`, `password`. Every change
+One home folder holds it: `data/` (the cluster), `lock`, `serving`, `users.json`, `server.log`, `password`. Every change
 of state happens under the lock, which the kernel gives back when its holder dies.
 """
 
@@ -34,6 +34,7 @@ OWNER = "postgres"  # owns the database without being superuser, as on hosted Su
 DATABASE = "headgate"
 _POLL_S = 0.02
 _TELL_S = 5.0
+_ORPHANS_S = 10.0  # how long server processes may outlive a killed postmaster before they are ended
 _log = log.get(__name__)
 
 
@@ -199,19 +200,32 @@ class EmbeddedServer:
         listen = self._options.tcp_host if self._options.tcp_port is not None else ""
         command = [str(programs.program("postgres")), "-D", str(real), "-k", str(sockets), "-p", str(port)]
         command += ["-c", f"listen_addresses={listen}"]
-        with cluster.open_log(self.home) as output:
-            child = await asyncio.to_thread(
-                lambda: subprocess.Popen(  # noqa: S603 - our own arguments
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    cwd="/",
-                    env=cluster.environment(),
-                    start_new_session=True,
-                    **binaries.demote(account),  # type: ignore[call-overload]
+        serving = processes.try_lock(self.home / "serving")
+        if serving is None:
+            raise self._served_elsewhere()
+        try:
+            with cluster.open_log(self.home) as output:
+                child = await asyncio.to_thread(
+                    lambda: subprocess.Popen(  # noqa: S603 - our own arguments
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        cwd="/",
+                        env=cluster.environment(),
+                        start_new_session=True,
+                        pass_fds=[serving],  # held by every server process until the last has ended
+                        **binaries.demote(account),  # type: ignore[call-overload]
+                    )
                 )
-            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise DatabaseError(
+                f"PostgreSQL could not be started as {account.name}: {error}.",
+                code="HG235",
+                hint="Run Headgate as an ordinary user, or set HEADGATE_DATABASE_URL.",
+            ) from error
+        finally:
+            processes.unlock(serving)
         self._child = child
         self._reaper = await asyncio.to_thread(processes.start_reaper, self.home, real, child.pid)
 
@@ -275,19 +289,28 @@ class EmbeddedServer:
         """After a crash: wait for orphaned server processes to end, then drop what names a process that is
         not ours.
         """
-        deadline = time.monotonic() + 10
-        while orphans := processes.working_in(real):
-            if time.monotonic() > deadline:
+        began = time.monotonic()
+        while (orphans := processes.working_in(real)) or processes.is_locked(self.home / "serving"):
+            waited = time.monotonic() - began
+            if waited > _ORPHANS_S and orphans:
                 _log.warning("postgres.orphans_killed", pids=orphans, data=str(real))
                 for pid in orphans:
                     processes.end(pid, signal.SIGKILL)
-                deadline = time.monotonic() + 10
-            await asyncio.sleep(0.05)
+            elif waited > _ORPHANS_S:
+                raise self._served_elsewhere()
+            await asyncio.sleep(0.05 if waited < _ORPHANS_S else 0.5)
         stale = processes.read_postmaster(real)
         if stale is not None:
             (Path(stale.socket_dir) / f".s.PGSQL.{stale.port}.lock").unlink(missing_ok=True)
             _log.info("postgres.stale_pid_removed", pid=stale.pid, data=str(real))
         (real / "postmaster.pid").unlink(missing_ok=True)
+
+    def _served_elsewhere(self) -> DatabaseError:
+        return DatabaseError(
+            f"The database in {self.home} is served by a process that cannot be seen from here.",
+            code="HG233",
+            hint="Another container shares this folder: stop it, or let it use a folder of its own.",
+        )
 
     async def _stop(self) -> None:
         """Under the lock: a fast shutdown (sessions end, everything is on disk), however long its checkpoint

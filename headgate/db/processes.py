@@ -171,6 +171,14 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
+def is_locked(path: Path) -> bool:
+    """True if some process, seen from here or not, holds the lock on `path`."""
+    descriptor = try_lock(path)
+    if descriptor is not None:
+        unlock(descriptor)
+    return descriptor is None
+
+
 def unlock(descriptor: int) -> None:
     """Give the lock back."""
     os.close(descriptor)

@@ -44,6 +44,7 @@ class TestCluster:
         PostgreSQL.
         """
         home = folder or Path(tempfile.mkdtemp(prefix="headgate-test-"))
+        home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o755)  # the server may run as another system user, when the tests run as root
         try:
             server = await EmbeddedServer.open(home, Options(bin=programs, durable=False), watch=False)
@@ -71,7 +72,7 @@ class TestCluster:
     async def clone(self, template: str) -> str:
         """A new database like `template`; its URL."""
         name = f"test_{os.getpid()}_{next(self._numbers)}"
-        await self._admin("create database {} template {} owner {} strategy file_copy", name, template, OWNER)
+        await self._admin("create database {} template {} owner {} strategy wal_log", name, template, OWNER)
         return self.server.url(name)
 
     async def drop(self, url: str) -> None:

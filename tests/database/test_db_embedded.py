@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from headgate.base.errors import DatabaseError
-from headgate.db import Database, binaries, processes
+from headgate.db import Database, binaries, embedded, processes
 from headgate.db.connect import connect
 from headgate.db.embedded import EmbeddedServer, Options
 
@@ -135,6 +135,18 @@ async def test_stale_pid_file_with_a_reused_pid_neither_fools_nor_harms(home: Pa
         assert innocent.poll() is None, "a process that is not ours was ended"
         innocent.kill()
     await server.close()
+
+
+async def test_server_that_cannot_be_seen_is_not_doubled(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await EmbeddedServer.open(home, QUICK) as server:
+        monkeypatch.setattr(processes, "is_postmaster", lambda *_: False)
+        monkeypatch.setattr(processes, "working_in", lambda *_: [])
+        monkeypatch.setattr(embedded, "_ORPHANS_S", 0.3)
+        with pytest.raises(DatabaseError) as caught:
+            await EmbeddedServer.open(home, QUICK)
+        assert caught.value.code == "HG233"
+        monkeypatch.undo()
+        assert processes.start_mark(server.pid) is not None
 
 
 async def test_reference_of_a_reused_pid_does_not_count(home: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from headgate.base.errors import DatabaseError
-from headgate.db import binaries, dump, migrate
+from headgate.db import Database, binaries, dump, migrate
 from headgate.db.binaries import Binaries
-from headgate.db.platform import apply_platform
+from headgate.db.connect import connect
+from headgate.db.platform import apply_platform, missing
 from headgate.testing.database import TestCluster, running_cluster
 
 SOURCES = migrate.built_in_sources()
@@ -107,3 +108,32 @@ async def test_platform_does_nothing_where_everything_is(cluster: TestCluster) -
     assert await apply_platform(cluster.server.admin_url("platform_twice")) == []
     assert await apply_platform(url) == [], "and needs no superuser to see that"
     await cluster.drop(url)
+
+
+async def test_owner_without_superuser_makes_the_platform(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)  # the server may run as another system user
+    fresh = await TestCluster.start(folder=tmp_path / "pg")
+    try:
+        assert "role service_role" in await missing(fresh.server.url())
+        made = await apply_platform(fresh.server.url())
+        assert {"role anon", "role authenticator", "function auth.uid"} <= set(made)
+        assert await apply_platform(fresh.server.url()) == []
+        async with (
+            await Database.open(fresh.server.url()) as db,
+            db.as_role({"role": "service_role"}) as conn,
+        ):
+            row = await (await conn.execute("select auth.role() as role")).fetchone()
+            assert row == {"role": "service_role"}
+    finally:
+        await fresh.stop()
+
+
+async def test_missing_right_to_make_roles_is_said(oldest: tuple[TestCluster, Binaries]) -> None:
+    cluster, _ = oldest
+    async with await connect(cluster.server.admin_url("postgres")) as admin:
+        await admin.execute("create role plain login")
+        await admin.execute("create database plain owner plain")
+    with pytest.raises(DatabaseError, match="may not make it") as caught:
+        await apply_platform(cluster.server.url("plain", "plain"))
+    assert caught.value.code == "HG212"
