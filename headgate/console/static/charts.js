@@ -69,7 +69,7 @@ function fill(tip, u, lines, title, format) {
  * A time chart. `times`: seconds, ascending. `lines`: {label, color, values, width?, dash?, fill?, kind?, hidden?, silent?}.
  * `bands`: [upper line's index, lower line's index, colour token]. `marks`: [{at, label}]. `group` links cursors.
  */
-export function TimeChart({ times, lines, bands = [], height = 260, format, title, label, group, zero = false, tz, marks = [] }) {
+export function TimeChart({ times, lines, bands = [], height = 260, format, title, label, group, zero = false, linear = false, tz, marks = [] }) {
   const [box, width] = useWidth();
   const theme = useTheme();
   const plot = useRef(null);
@@ -81,11 +81,11 @@ export function TimeChart({ times, lines, bands = [], height = 260, format, titl
   useEffect(() => {
     if (!width || !box.current) return undefined;
     const mine = new uPlot({
-      width, height, padding: [10, 8, 0, 0], legend: { show: false },
+      width, height, padding: [10, 22, 0, 0], legend: { show: false },
       tzDate: tz ? (ts) => uPlot.tzDate(new Date(ts * 1000), tz) : undefined,
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false }, sync: group ? { key: group } : undefined },
-      scales: { x: { time: true }, y: { range: (u, lo, hi) => spanOf(lo, hi, zero) } },
-      axes: [axis({ space: 70, grid: { show: false } }), axis({ size: 58, space: 44, values: (u, ticks) => ticks.map((v) => now.current.format(v)) })],
+      scales: { x: { time: !linear }, y: { range: (u, lo, hi) => spanOf(lo, hi, zero) } },
+      axes: [axis({ space: 76, size: 32, grid: { show: false }, ...(linear ? { incrs: [1, 2, 5, 7, 14, 30, 60, 90] } : {}), values: (u, ticks) => (linear ? ticks.map((v) => (v === 0 ? "event" : `${-v} d`)) : clockTicks(ticks, tz)) }), axis({ size: 58, space: 44, values: (u, ticks) => ticks.map((v) => now.current.format(v)) })],
       series: [{}, ...lines.map(stroke)],
       bands: bands.map(([hi, lo, token]) => ({ series: [hi + 1, lo + 1], fill: colour(token) })),
       hooks: {
@@ -107,6 +107,20 @@ function spanOf(lo, hi, zero) {
   if (zero) return [0, hi > 0 ? hi * 1.08 : 1];
   const pad = (hi - lo || Math.abs(hi) * 0.1 || 1) * 0.12;
   return [Math.max(0, lo - pad), hi + pad];
+}
+
+/** Labels of the time axis: the day where a day begins, else the time. */
+function clockTicks(ticks, tz) {
+  const part = (t, options) => new Intl.DateTimeFormat(undefined, { timeZone: tz || undefined, ...options }).format(new Date(t * 1000));
+  const clock = { hour: "2-digit", minute: "2-digit", hour12: false };
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 86400;
+  let day = null;
+  return ticks.map((t) => {
+    const mine = part(t, { month: "short", day: "numeric" });
+    const label = step < 86400 && day === mine ? part(t, clock) : mine;
+    day = mine;
+    return label;
+  });
 }
 
 function drawMarks(u, marks) {
