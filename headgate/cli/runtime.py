@@ -61,7 +61,8 @@ async def database_place(settings: Settings) -> AsyncIterator[Place]:
     if url:
         yield Place(url=url, admin_url=url, embedded=False)
         return
-    async with await EmbeddedServer.open(settings.data_dir, Options(bin=settings.postgres_bin)) as server:
+    options = Options(bin=settings.postgres_bin, tcp_port=settings.postgres_port)
+    async with await EmbeddedServer.open(settings.data_dir, options) as server:
         yield Place(url=server.url(), admin_url=server.admin_url(), embedded=True)
 
 
