@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -105,13 +106,39 @@ class Resolver(Protocol):
 
 
 class SystemResolver:
-    """The operating system's resolver."""
+    """The operating system's resolver, on threads of its own.
+
+    Questions for the same name that overlap are asked once, so that a name server that does not answer for one
+    host holds up one thread, and no other host.
+    """
+
+    def __init__(self, threads: int = 32) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="headgate-dns")
+        self._asking: dict[tuple[str, int], asyncio.Future[list[str]]] = {}
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Every address of `host` by getaddrinfo, IPv4 and IPv6, without repeats."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        key = (host, port)
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host, port)
+            self._asking[key] = asking
+            asking.add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(asking)
+
+    def _forget(self, key: tuple[str, int], done: asyncio.Future[list[str]]) -> None:
+        self._asking.pop(key, None)
+        if not done.cancelled():
+            done.exception()  # whoever still waits gets it; nobody waiting is no fault
+
+    def close(self) -> None:
+        """Let the threads go; questions still open are forgotten."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def is_allowed_private(host: str, port: int, allow_private: Collection[str]) -> bool:

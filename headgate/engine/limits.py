@@ -87,7 +87,7 @@ async def set_host(
     """Set the limit of `host` (the key: `name` or `name:port`): requests per second and burst size.
 
     `parallel` is how many requests the pace aims to keep in flight (latency / parallel between two requests);
-    None leaves it as it is (4 for a new host). Setting the same again changes nothing.
+    None leaves it as it is (8 for a new host). Setting the same again changes nothing.
     """
     values = {"host": host.lower(), "rate_per_s": float(rate_per_s), "burst": burst, "parallel": parallel}
     await conn.execute(Q.set_host, values)

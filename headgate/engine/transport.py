@@ -114,7 +114,10 @@ class AioTransport:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._allow = frozenset(allow_private)
-        self._resolver = _CheckedResolver(resolver or SystemResolver(), self._allow)
+        self._system: SystemResolver | None = None
+        if resolver is None:
+            resolver = self._system = SystemResolver()
+        self._resolver = _CheckedResolver(resolver, self._allow)
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -131,13 +134,15 @@ class AioTransport:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._system is not None:
+            self._system.close()
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
                 resolver=self._resolver,
                 use_dns_cache=False,
-                limit=200,
+                limit=0,  # jobs bound it; a common limit would let one slow host take every place
                 keepalive_timeout=20,
                 ssl=self._tls or True,
                 socket_factory=self._socket,
@@ -223,7 +228,8 @@ def _translated(where: str) -> Iterator[None]:
         raise TimedOut(f"{where} did not connect, answer or go on in time.") from error
     except aiohttp.ClientConnectorCertificateError as error:
         raise FetchError(
-            f"The TLS certificate of {where} is not valid.", hint="Nothing is fetched without a valid one."
+            f"The TLS certificate of {where} is not valid.",
+            hint="Nothing is fetched without a valid one. If this is so for every host, install ca-certificates.",
         ) from error
     except aiohttp.ClientConnectorDNSError as error:
         raise FetchError(f"The name of {where} does not resolve.") from error

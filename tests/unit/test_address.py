@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
+import threading
 
 import pytest
 from hypothesis import given
@@ -121,3 +123,32 @@ def test_address_any_text_is_parsed_or_refused(text: str) -> None:
             continue
         assert target.scheme in {"http", "https"}
         assert target.host == target.host.lower() and target.host.isascii()
+
+
+async def test_address_overlapping_questions_for_one_name_are_asked_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name server that hangs for one host takes one thread; another name is answered meanwhile."""
+    asked: list[str] = []
+    release = threading.Event()
+
+    def lookup(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        if host == "hangs.example":
+            release.wait(10)
+            raise OSError("no answer")
+        return [(2, 1, 6, "", ("93.184.215.14", port))] * 2
+
+    monkeypatch.setattr(address.socket, "getaddrinfo", lookup)
+    resolver = address.SystemResolver(threads=2)
+    hanging = [asyncio.create_task(resolver.resolve("hangs.example", 80)) for _ in range(20)]
+    await asyncio.sleep(0)
+    assert await resolver.resolve("quick.example", 80) == ["93.184.215.14"]
+    hanging[0].cancel()
+    release.set()
+    results = await asyncio.gather(*hanging, return_exceptions=True)
+    assert isinstance(results[0], asyncio.CancelledError) and all(
+        isinstance(one, OSError) for one in results[1:]
+    )
+    assert sorted(asked) == ["hangs.example", "quick.example"]
+    resolver.close()

@@ -6,7 +6,7 @@ create table control.hosts (
   host text primary key check (host = lower(host) and host !~ '[/@[:space:]]' and length(host) between 1 and 261),
   rate_per_s double precision not null default 1 check (rate_per_s > 0 and rate_per_s <= 10000),
   burst integer not null default 1 check (burst between 1 and 10000),
-  parallel double precision not null default 4 check (parallel between 0.1 and 1000),
+  parallel double precision not null default 8 check (parallel between 0.1 and 1000),
   crawl_delay_s double precision not null default 0 check (crawl_delay_s between 0 and 300),
   delay_s double precision not null default 0 check (delay_s between 0 and 60),
   tat timestamptz not null default '-infinity',

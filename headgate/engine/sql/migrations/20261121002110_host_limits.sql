@@ -47,7 +47,9 @@ begin
     ready := greatest(ready, v_tat - control.host_allowance(h));
   end if;
   if h.breaker <> 'closed' then
-    ready := greatest(ready, case h.breaker when 'open' then h.open_until else h.probe_until end);
+    ready := greatest(ready, case h.breaker
+      when 'open' then least(h.open_until, t + make_interval(secs => h.cooldown_s))
+      else least(h.probe_until, t + interval '1 hour') end);
   end if;
   wait_s := extract(epoch from ready - t);
   breaker := h.breaker;
@@ -80,7 +82,7 @@ create function control.set_host(
 ) returns void
 language sql set search_path = '' as $$
   insert into control.hosts as h (host, rate_per_s, burst, parallel)
-  values (p_host, p_rate_per_s, p_burst, coalesce(p_parallel, 4))
+  values (p_host, p_rate_per_s, p_burst, coalesce(p_parallel, 8))
   on conflict (host) do update set
     rate_per_s = excluded.rate_per_s,
     burst = excluded.burst,
