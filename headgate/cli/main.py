@@ -9,6 +9,7 @@ import click
 
 from headgate import __version__
 from headgate.base.errors import HeadgateError
+from headgate.db import errors
 
 #: Command → the module that has it. Loaded when used, so that `headgate --help` stays quick.
 _COMMANDS = {
@@ -50,4 +51,7 @@ def main() -> None:
         cli(standalone_mode=True)
     except HeadgateError as error:
         click.echo(f"headgate: {error}", err=True)
+        sys.exit(1)
+    except errors.UndefinedTable:
+        click.echo("headgate: HG226: The database is not up to date. Run `headgate migrate up`.", err=True)
         sys.exit(1)
