@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from headgate.cli.runtime import chosen_apps, database_options, load_settings, migration_sources
+from headgate.cli.runtime import (
+    Place,
+    chosen_apps,
+    database_options,
+    database_place,
+    load_settings,
+    migration_sources,
+)
 from headgate.db import migrate as migrations
 from headgate.db.migrate import Migration, MigrationSource
 from headgate.db.platform import apply_platform, missing
-from headgate.db.target import Target, open_target
 
+_Work = Callable[[Place, list[MigrationSource]], Awaitable[None]]
 _COLOURS = {"applied": "green", "pending": "yellow", "changed": "red", "foreign": "dim"}
 
 
@@ -25,14 +32,16 @@ def migrate() -> None:
 
 
 @migrate.command()
+@database_options
 @click.option("--to", metavar="VERSION", help="Stop after this version (14 digits).")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; do nothing.")
 @click.option("--sql", "show_sql", is_flag=True, help="With --dry-run: also print the statements.")
-@database_options
-def up(to: str | None, *, dry_run: bool, show_sql: bool, **options: Any) -> None:
+def up(
+    to: str | None, *, dry_run: bool, show_sql: bool, data_dir: Path | None, database_url: str | None
+) -> None:
     """Make what the platform lacks and apply every pending migration."""
 
-    async def work(target: Target, sources: list[MigrationSource]) -> None:
+    async def work(target: Place, sources: list[MigrationSource]) -> None:
         if dry_run:
             await _foretell(target, sources, to, show_sql=show_sql)
             return
@@ -42,18 +51,18 @@ def up(to: str | None, *, dry_run: bool, show_sql: bool, **options: Any) -> None
         _tell("applied ", done)
         click.echo(f"{len(done)} applied; the schema is up to date." if not to else f"{len(done)} applied.")
 
-    _run(options, work)
+    _run(data_dir, database_url, work)
 
 
 @migrate.command()
+@database_options
 @click.argument("count", type=click.IntRange(min=1), default=1)
 @click.option("--dry-run", is_flag=True, help="Say what would be taken back; do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@database_options
-def down(count: int, *, dry_run: bool, yes: bool, **options: Any) -> None:
+def down(count: int, *, dry_run: bool, yes: bool, data_dir: Path | None, database_url: str | None) -> None:
     """Take back the last COUNT migrations (1), with the data in what they made."""
 
-    async def work(target: Target, sources: list[MigrationSource]) -> None:
+    async def work(target: Place, sources: list[MigrationSource]) -> None:
         chosen = await migrations.plan_down(target.url, sources, count)
         _tell("would take back", chosen)
         if dry_run or not chosen:
@@ -64,15 +73,15 @@ def down(count: int, *, dry_run: bool, yes: bool, **options: Any) -> None:
         done = await migrations.down(target.url, sources, count)
         click.echo(f"{len(done)} taken back.")
 
-    _run(options, work)
+    _run(data_dir, database_url, work)
 
 
 @migrate.command()
 @database_options
-def status(**options: Any) -> None:
+def status(data_dir: Path | None, database_url: str | None) -> None:
     """Every migration: applied, pending, changed after it was applied, or foreign (not ours)."""
 
-    async def work(target: Target, sources: list[MigrationSource]) -> None:
+    async def work(target: Place, sources: list[MigrationSource]) -> None:
         table = Table("version", "name", "from", "state", box=None, pad_edge=False)
         entries = await migrations.status(target.url, sources)
         for entry in entries:
@@ -82,12 +91,10 @@ def status(**options: Any) -> None:
         pending = sum(entry.state == "pending" for entry in entries)
         click.echo(f"{pending} pending." if pending else "The schema is up to date.")
 
-    _run(options, work)
+    _run(data_dir, database_url, work)
 
 
-async def _foretell(
-    target: Target, sources: list[MigrationSource], to: str | None, *, show_sql: bool
-) -> None:
+async def _foretell(target: Place, sources: list[MigrationSource], to: str | None, *, show_sql: bool) -> None:
     for name in await missing(target.admin_url):
         click.echo(f"would make     {name}")
     pending = await migrations.plan(target.url, sources, to=to)
@@ -103,11 +110,10 @@ def _tell(what: str, found: list[Migration]) -> None:
         click.echo(f"{what} {migration.version}_{migration.name} ({migration.source})")
 
 
-def _run(options: dict[str, Any], work: Callable[[Target, list[MigrationSource]], Awaitable[None]]) -> None:
-    settings = load_settings(**options)
-
+def _run(data_dir: Path | None, database_url: str | None, work: _Work) -> None:
     async def opened() -> None:
-        async with open_target(settings, watch=False) as target:
-            await work(target, migration_sources(chosen_apps(settings)))
+        settings = load_settings(data_dir=data_dir, database_url=database_url)
+        async with database_place(settings) as place:
+            await work(place, migration_sources(chosen_apps(settings)))
 
     asyncio.run(opened())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,20 @@ from pydantic import ValidationError
 from headgate.base.errors import SettingsError
 from headgate.base.settings import Settings
 from headgate.db import Database
+from headgate.db.embedded import EmbeddedServer, Options
 from headgate.db.migrate import MigrationSource
-from headgate.db.target import open_target
 from headgate.engine.manifest import App, installed_apps
 
 ENGINE_SQL = Path(__file__).parents[1] / "engine" / "sql"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the database is. `url` is what the product uses, `admin_url` what may prepare it."""
+
+    url: str
+    admin_url: str
+    embedded: bool
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -45,13 +55,23 @@ def migration_sources(apps: Sequence[App]) -> list[MigrationSource]:
 
 
 @contextlib.asynccontextmanager
+async def database_place(settings: Settings) -> AsyncIterator[Place]:
+    """The database to use: the operator's, or the embedded one, which is held open meanwhile."""
+    url = settings.url()
+    if url:
+        yield Place(url=url, admin_url=url, embedded=False)
+        return
+    options = Options(bin=settings.postgres_bin, tcp_port=settings.postgres_port)
+    async with await EmbeddedServer.open(settings.data_dir, options) as server:
+        yield Place(url=server.url(), admin_url=server.admin_url(), embedded=True)
+
+
+@contextlib.asynccontextmanager
 async def opened_database(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[Database]:
     """An open pool on the database that the settings name; for commands that look or act once."""
     async with (
-        open_target(settings, watch=False) as target,
-        await Database.open(
-            target.url, min_size=1, max_size=pool_size, application_name="headgate-cli"
-        ) as db,
+        database_place(settings) as place,
+        await Database.open(place.url, min_size=1, max_size=pool_size, application_name="headgate-cli") as db,
     ):
         yield db
 

@@ -23,14 +23,17 @@ from headgate.base.settings import Settings
 from headgate.cli.parts import Part, Parts, end_with_parent
 from headgate.cli.ports import ensure_free
 from headgate.cli.runtime import (
+    Place,
     chosen_apps,
     database_options,
+    database_place,
     load_settings,
     migration_sources,
 )
 from headgate.db import Database
 from headgate.db.keys import ensure_keys
-from headgate.db.target import Target, open_target
+from headgate.db.migrate import up as migrate_up
+from headgate.db.platform import apply_platform
 
 _READY_S = 60.0
 _console = Console(stderr=False, highlight=False)
@@ -61,11 +64,11 @@ async def _up(settings: Settings, *, demo: bool) -> None:
     stop = _stop_on_signals()
     begun = monotonic()
     _say("Starting PostgreSQL" if not settings.url() else "Connecting to PostgreSQL")
-    async with open_target(settings) as target:
-        keys = await _prepare(settings, target)
+    async with database_place(settings) as place:
+        keys = await _prepare(settings, place)
         parts = Parts(folder=settings.data_dir, announce=_say)
         try:
-            await _start_parts(parts, settings, target, demo=demo)
+            await _start_parts(parts, settings, place, demo=demo)
             await _until_ready(_url(settings) + "/health", stop)
             if not stop.is_set():
                 _show(settings, parts, keys, seconds=monotonic() - begun, demo=demo)
@@ -76,18 +79,19 @@ async def _up(settings: Settings, *, demo: bool) -> None:
     _say("Stopped")
 
 
-async def _prepare(settings: Settings, target: Target) -> dict[str, str]:
+async def _prepare(settings: Settings, place: Place) -> dict[str, str]:
     """Platform, migrations and keys; everything here may be repeated."""
     apps = chosen_apps(settings)
-    _, applied = await target.prepare(migration_sources(apps))
+    await apply_platform(place.admin_url)
+    applied = await migrate_up(place.url, migration_sources(apps))
     if applied:
         _say(f"Applied {len(applied)} migrations")
-    async with await Database.open(target.url, max_size=2) as db:
+    async with await Database.open(place.url, max_size=2) as db:
         return await ensure_keys(db, settings.data_dir / "keys.json")
 
 
-async def _start_parts(parts: Parts, settings: Settings, target: Target, *, demo: bool) -> None:
-    environment = _environment(settings, target)
+async def _start_parts(parts: Parts, settings: Settings, place: Place, *, demo: bool) -> None:
+    environment = _environment(settings, place)
     if demo:
         for app in chosen_apps(settings):
             if app.demo is not None:
@@ -102,10 +106,10 @@ async def _start_parts(parts: Parts, settings: Settings, target: Target, *, demo
         await parts.start(Part(name=f"worker-{number}", arguments=["work"], environment=environment))
 
 
-def _environment(settings: Settings, target: Target) -> dict[str, str]:
+def _environment(settings: Settings, place: Place) -> dict[str, str]:
     """What the parts inherit: the same settings, and the database by its URL."""
     return {
-        "HEADGATE_DATABASE_URL": target.url,
+        "HEADGATE_DATABASE_URL": place.url,
         "HEADGATE_DATA_DIR": str(settings.data_dir.absolute()),
         "HEADGATE_HOST": settings.host,
         "HEADGATE_PORT": str(settings.port),
@@ -193,9 +197,9 @@ async def _serve(settings: Settings) -> None:
     from headgate.server import create_app
 
     async with (
-        open_target(settings) as target,
+        database_place(settings) as place,
         await Database.open(
-            target.url, min_size=2, max_size=settings.pool_size, application_name="headgate-server"
+            place.url, min_size=2, max_size=settings.pool_size, application_name="headgate-server"
         ) as db,
     ):
         keys = await ensure_keys(db, settings.data_dir / "keys.json")
@@ -225,9 +229,9 @@ async def _work(settings: Settings) -> None:
     from headgate.engine.process import run_worker
 
     async with (
-        open_target(settings) as target,
+        database_place(settings) as place,
         await Database.open(
-            target.url,
+            place.url,
             min_size=2,
             max_size=settings.pool_size + 2,
             application_name=f"headgate-worker-{os.getpid()}",
