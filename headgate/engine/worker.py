@@ -98,7 +98,7 @@ class _Books:
 
     @property
     def owing(self) -> bool:
-        return bool(self.returned or self.ended)
+        return bool(self.returned or self.settling or self.ended)
 
     def knows(self, claim: Claim) -> bool:
         return claim in self.running or claim in self.ended or claim in (*self.returned, *self.settling)
@@ -169,14 +169,14 @@ class Worker:
                 _log.warning("worker.database", error=describe(error)[1])
                 await asyncio.sleep(random.uniform(0.2, 1.0))
                 continue
-            if not self._books.owing:
+            if not (self._books.returned or self._books.ended):
                 await _pause(self._wake, wait_s)
 
     async def _turn(self, queue: str) -> float:
         """Settle, claim and start; the seconds until the next look is due (0: at once)."""
         books = self._books
         free = 0 if self._stopping else self._concurrency - len(books.running)
-        if not books.owing and free <= 0:
+        if free <= 0 and not books.owing:
             return self._limits.poll_s
         done = books.settling = books.returned
         books.returned = []

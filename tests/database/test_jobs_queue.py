@@ -259,6 +259,29 @@ async def test_stale_claim_can_write_nothing(database: Database) -> None:
     assert await database.fetch_value("select count(*) from effects") == 0
 
 
+async def test_finish_writes_and_settles_together_or_not_at_all(database: Database) -> None:
+    await database.execute("create table effects (job bigint)")
+    insert = "insert into effects values (%s)"
+    caught: list[BaseException] = []
+
+    async def handler(ctx: JobContext) -> None:
+        if ctx.job.args.get("stale"):
+            await database.execute(
+                "update control.jobs set attempt = attempt + 1 where id = %s", (ctx.job.id,)
+            )
+        try:
+            await ctx.finish((insert, (ctx.job.id,)), (insert, (ctx.job.id,)), result=[1])
+        except Fenced as error:
+            caught.append(error)
+
+    async with working(database, {"write": handler}):
+        job = await add(database, "write")
+        assert (await until(database, job, "succeeded"))["result"] == [1]
+        await add(database, "write", {"stale": True})
+        await eventually(lambda: len(caught) == 1)
+    assert await database.fetch_all("select job from effects") == [{"job": job}, {"job": job}]
+
+
 async def test_rolled_back_settlement_does_not_leave_the_job_running(database: Database) -> None:
     async def handler(ctx: JobContext) -> None:
         with contextlib.suppress(ZeroDivisionError):
