@@ -19,6 +19,7 @@ from headgate.db import Connection, Database, errors
 from headgate.engine import stage
 from headgate.engine.compose import Plan, plan
 from headgate.engine.cursor import Q, as_jsonb
+from headgate.engine.fetch_errors import RateLimited
 from headgate.engine.manifest import App, Page, Source, SourceContext
 from headgate.engine.progress import Run, RunReport
 from headgate.engine.promote import RETRY, Batch, Outcome, StageLost, Stopped, promote, stop_message
@@ -158,7 +159,7 @@ async def _end(db: Database, run: Run, state: str, error: Mapping[str, Any]) -> 
 def _state_of(error: Exception) -> str:
     """`deferred` for what only asks to come back later (a snooze, a rate limit), `cancelled`, or `failed`."""
     name = type(error).__name__
-    if name == "Snooze" or hasattr(error, "retry_after_s"):
+    if name == "Snooze" or isinstance(error, RateLimited):
         return "deferred"
     return "cancelled" if name == "Cancel" else "failed"
 

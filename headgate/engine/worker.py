@@ -22,6 +22,7 @@ from headgate.base import log, metrics
 from headgate.base.errors import DatabaseError, Fenced
 from headgate.db import Connection, Database, errors
 from headgate.engine import schedule
+from headgate.engine.fetch_errors import FetchError, RateLimited
 from headgate.engine.jobs import (
     STALE,
     Cancel,
@@ -378,10 +379,16 @@ async def _ending(handler: Handler | None, running: _Running) -> Ending | None:
         await handler(ctx)
     except Snooze as snooze:
         return Ending("snoozed", delay_s=snooze.seconds)
+    except RateLimited as limited:
+        return Ending("snoozed", delay_s=limited.retry_after_s)
     except Cancel as stop:
         return Ending("cancelled", code="cancelled", error=log.redact(stop.reason) or None)
     except Rejected as error:
         return Ending("failed", None, *describe(error))
+    except FetchError as error:
+        return Ending(
+            "retried" if error.retryable else "failed", error.retry_after_s or None, *describe(error)
+        )
     except asyncio.CancelledError:
         if running.why in ("lost", "stopping"):
             return None

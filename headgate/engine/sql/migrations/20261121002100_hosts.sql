@@ -18,6 +18,7 @@ create table control.hosts (
   probe_until timestamptz not null default '-infinity',
   trial_left integer not null default 0 check (trial_left >= 0),
   bad_streak integer not null default 0 check (bad_streak >= 0),
+  streak_before integer not null default 0 check (streak_before >= 0),
   recent_ok double precision not null default 0,
   recent_bad double precision not null default 0,
   recent_at timestamptz not null default '-infinity',
@@ -41,6 +42,7 @@ comment on column control.hosts.not_before is 'No request before this time, beca
 comment on column control.hosts.parallel is 'How many requests AutoThrottle wants in flight: pace = latency / parallel.';
 comment on column control.hosts.delay_s is 'Least seconds between requests by AutoThrottle.';
 comment on column control.hosts.trial_left is 'Good replies still needed before a closed breaker is trusted again.';
+comment on column control.hosts.streak_before is 'bad_streak as it was before the last good reply, in case that reply is taken back.';
 comment on column control.hosts.recent_at is 'When recent_ok and recent_bad were last brought up to date; they fade with a time constant of 300 s.';
 
 alter table control.hosts enable row level security;

@@ -58,7 +58,12 @@ begin
   n.recent_at := t;
   n.recent_ok := greatest(0, control.faded(h.recent_ok, elapsed) + is_ok::int - (p_outcome = 'retract')::int);
   n.recent_bad := control.faded(h.recent_bad, elapsed) + is_bad::int;
-  n.bad_streak := case when is_bad then h.bad_streak + 1 when is_ok then 0 else h.bad_streak end;
+  n.bad_streak := case
+    when p_outcome = 'retract' then h.bad_streak + h.streak_before + 1
+    when is_bad then h.bad_streak + 1
+    when is_ok then 0
+    else h.bad_streak end;
+  n.streak_before := case when is_ok then h.bad_streak when is_bad then 0 else h.streak_before end;
   n.delay_s := control.next_delay(h, p_status, p_latency_s, p_throttled);
   if p_retry_after_s is not null then
     n.not_before := greatest(h.not_before, t + make_interval(secs => least(greatest(p_retry_after_s, 0), 3600)));
@@ -100,6 +105,7 @@ begin
     probe_until = n.probe_until,
     trial_left = n.trial_left,
     bad_streak = n.bad_streak,
+    streak_before = n.streak_before,
     recent_ok = n.recent_ok,
     recent_bad = n.recent_bad,
     recent_at = n.recent_at,
