@@ -1,0 +1,1 @@
+drop table public.alert_fires, public.alert_rules;
