@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import pytest
@@ -190,3 +191,24 @@ async def test_as_role_settings_end_with_the_transaction(cluster: TestCluster) -
             assert row == {"who": "anon", "method": "GET", "patience": "1234ms"}
         await _nobody(db)
         assert await db.fetch_value("show statement_timeout") == "0"
+
+
+async def test_as_role_survives_a_storm_of_cancellations(cluster: TestCluster) -> None:
+    chance = random.Random(7)
+    async with cluster.database(bare=True, max_size=3) as db:
+
+        async def request() -> None:
+            async with db.as_role(CLAIMS) as conn:
+                for _ in range(2):
+                    await conn.execute("select pg_sleep(%s)", [chance.random() * 0.004])
+
+        async def given_up() -> None:
+            task = asyncio.create_task(request())
+            for _ in range(chance.choice([1, 1, 2, 3])):
+                await asyncio.sleep(chance.random() * 0.012)
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        for _ in range(15):
+            await asyncio.gather(*(given_up() for _ in range(10)))
+            await asyncio.gather(*(_nobody(db) for _ in range(3)))

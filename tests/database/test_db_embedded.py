@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import OperationalError
 
 from headgate.base.errors import DatabaseError
 from headgate.db import Database, binaries, embedded, processes
@@ -117,6 +120,75 @@ async def test_killed_postmaster_comes_back_with_everything_committed(home: Path
             await asyncio.sleep(0.1)
         assert await db.fetch_value("select count(*) from kept") == 1000
         assert server.pid != first
+
+
+async def test_busy_orphan_of_a_killed_postmaster_is_ended_before_the_new_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_ORPHANS_S", 0.5)
+    server = await EmbeddedServer.open(home, QUICK, watch=False)
+    conn = await connect(server.url())
+    query = asyncio.create_task(conn.execute("select count(*) from generate_series(1, 100000000000) n"))
+    await asyncio.sleep(0.3)
+    orphan = conn.info.backend_pid
+    os.kill(server.pid, signal.SIGKILL)
+    assert await gone(server.pid)
+    async with await EmbeddedServer.open(home, QUICK) as again:
+        assert processes.start_mark(orphan) is None, "two generations of processes on one cluster"
+        assert again.pid != server.pid
+    await asyncio.gather(query, return_exceptions=True)
+    await conn.close()
+    await server.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_any_order_of_coming_leaving_and_dying(home: Path, seed: int) -> None:
+    """While somebody holds the server, it answers and keeps every commit; when nobody does, it ends."""
+    chance = random.Random(seed)
+    others: list[subprocess.Popen[str]] = []
+    commits = 0
+    async with await EmbeddedServer.open(home, QUICK) as server, await Database.open(server.url()) as db:
+        await db.execute("create table commits (n int)")
+        for _ in range(10):
+            step = chance.choice(["come", "leave", "kill user", "kill server", "commit", "commit"])
+            if step == "come":
+                others.append(await asyncio.to_thread(_user, home))
+            elif step == "kill server":
+                os.kill(server.pid, signal.SIGKILL)
+            elif step == "commit":
+                await _patiently(lambda: db.execute("insert into commits values (1)"))
+                commits += 1
+            elif others:
+                other = others.pop(chance.randrange(len(others)))
+                other.kill() if step == "kill user" else other.stdin.close()  # type: ignore[union-attr]
+                await asyncio.to_thread(other.wait, 30)
+            assert await _patiently(lambda: db.fetch_value("select count(*) from commits")) >= commits
+    for other in others:
+        other.kill()
+        other.wait()
+    found = processes.read_postmaster(home / "data")
+    assert found is None or await gone(found.pid)
+
+
+def _user(home: Path) -> subprocess.Popen[str]:
+    user = subprocess.Popen(
+        [sys.executable, "-c", USER, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert user.stdout is not None and user.stdout.readline()
+    user.stdout.close()
+    return user
+
+
+async def _patiently(action: Callable[[], Awaitable[Any]]) -> Any:
+    """The result of `action`, tried again while the server comes back."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return await action()
+        except (OperationalError, DatabaseError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def test_stale_pid_file_with_a_reused_pid_neither_fools_nor_harms(home: Path) -> None:
