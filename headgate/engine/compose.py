@@ -151,7 +151,10 @@ def _history(table: Table, names: list[str], changed: list[str]) -> list[str]:
 
 
 def _dirty(app: str, rollups: Iterable[Rollup], changed: Sequence[str]) -> str:
-    """Mark every rollup key that a change touches, before and after; in order, so that two promoters never deadlock."""
+    """Mark every rollup key that a change touches, before and after, whether its row counts or not.
+
+    In order, so that two promoters never deadlock.
+    """
     marks = []
     for rollup in rollups:
         pairs = ", ".join(f"{_text(n)}, ({e})" for n, e in rollup.key.items())
@@ -160,7 +163,7 @@ def _dirty(app: str, rollups: Iterable[Rollup], changed: Sequence[str]) -> str:
             rows = '(select (d."#old").* from diff d where d."#act" = \'u\')' if origin == "old" else origin
             marks.append(
                 f"select {_text(f'{app}.{rollup.name}')}::text as rollup, jsonb_build_object({pairs}) as key"
-                f" from {rows} r where ({rollup.where}) and {known}"
+                f" from {rows} r where {known}"
             )
     return (
         "dirty as (insert into control.rollup_dirty (rollup, key) select distinct rollup, key from ("

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from headgate.base import log
@@ -20,6 +20,7 @@ from headgate.engine import stage
 from headgate.engine.compose import Plan, plan
 from headgate.engine.cursor import Q, as_jsonb
 from headgate.engine.fetch_errors import RateLimited
+from headgate.engine.jobs import Cancel, JobContext, Snooze
 from headgate.engine.manifest import App, Page, Source, SourceContext
 from headgate.engine.progress import Run, RunReport
 from headgate.engine.promote import RETRY, Batch, Outcome, StageLost, Stopped, promote, stop_message
@@ -31,15 +32,6 @@ BEAT_S = 15.0
 ATTEMPTS = 4
 
 
-class Job(Protocol):
-    """What a run needs of the job it works for (`JobContext` of the queue has it)."""
-
-    cancelled: asyncio.Event
-
-    async def settle(self, conn: Connection, result: Any = None) -> None:
-        """Finish the job inside the caller's transaction."""
-
-
 async def run_source(
     db: Database,
     app: App,
@@ -48,7 +40,7 @@ async def run_source(
     key: str | None = None,
     args: Mapping[str, Any] | None = None,
     fetcher: Any = None,
-    job: Any = None,
+    job: JobContext | None = None,
     settings: Mapping[str, Any] | None = None,
     owner: UUID | None = None,
     scope: str = "",
@@ -82,12 +74,11 @@ async def start(
     *,
     key: str | None = None,
     args: Mapping[str, Any] | None = None,
-    job: Any = None,
+    job: JobContext | None = None,
     owner: UUID | None = None,
     scope: str = "",
 ) -> tuple[Run, int]:
     """Open a run and take the fence. Returns it and the id for its first batch."""
-    described = getattr(job, "job", None)
     row = await db.fetch_one(
         Q.start,
         {
@@ -96,8 +87,8 @@ async def start(
             "key": (key or "") + (f"#{scope}" if scope else ""),
             "args": as_jsonb(dict(args or {})),
             "owner": owner,
-            "job": getattr(described, "id", None),
-            "attempt": getattr(described, "attempt", None),
+            "job": job.job.id if job else None,
+            "attempt": job.job.attempt if job else None,
         },
     )
     if row is None:
@@ -158,10 +149,9 @@ async def _end(db: Database, run: Run, state: str, error: Mapping[str, Any]) -> 
 
 def _state_of(error: Exception) -> str:
     """`deferred` for what only asks to come back later (a snooze, a rate limit), `cancelled`, or `failed`."""
-    name = type(error).__name__
-    if name == "Snooze" or isinstance(error, RateLimited):
+    if isinstance(error, (Snooze, RateLimited)):
         return "deferred"
-    return "cancelled" if name == "Cancel" else "failed"
+    return "cancelled" if isinstance(error, Cancel) else "failed"
 
 
 def describe(error: Exception) -> dict[str, Any]:
@@ -179,7 +169,9 @@ def describe(error: Exception) -> dict[str, Any]:
 class Puller:
     """The loop of one run: next page, stage, promote. Holds nothing that a crash would miss."""
 
-    def __init__(self, db: Database, run: Run, source: Source, how: Plan, *, batch_id: int, job: Any) -> None:
+    def __init__(
+        self, db: Database, run: Run, source: Source, how: Plan, *, batch_id: int, job: JobContext | None
+    ) -> None:
         self.db = db
         self.run = run
         self.source = source
@@ -194,7 +186,7 @@ class Puller:
         async with aclosing(self.source.fetch(context, self.run.cursor)) as pages:  # type: ignore[type-var]
             async for page in pages:
                 if self.job is not None and self.job.cancelled.is_set():
-                    raise asyncio.CancelledError
+                    raise Cancel("The job was cancelled between two pages.")
                 await self.take(page)
                 if self.report.state != "running":
                     return self.report

@@ -12,7 +12,7 @@ select control.hold_restage(%(hold)s, %(batch)s) as rows
 select control.hold_decide(%(hold)s, %(state)s, %(by)s)
 
 -- name: waiting
-select h.*, s.meta, s.cursor_next, s.name as step_name, r.cursor_from, r.owner
+select h.*, s.meta, s.cursor_next, s.name as step_name, r.cursor_to as cursor_before, r.owner
 from control.holds h join control.run_steps s on s.id = h.batch_id join control.runs r on r.id = h.run_id
 where h.id = %(hold)s
 

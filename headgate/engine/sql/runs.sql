@@ -64,3 +64,6 @@ where run_id = %(run)s order by batch_id, line limit %(limit)s
 
 -- name: findings
 select batch_id, check_name, action, message, finding, at from control.findings where run_id = %(run)s order by id
+
+-- name: next_batch
+select nextval('control.run_steps_id_seq')

@@ -60,7 +60,9 @@ declare
     v_step control.run_steps;
     v_staged bigint;
 begin
-    perform set_config('TimeZone', 'UTC', true), set_config('work_mem', '64MB', true);
+    -- A frozen process must not keep the next run waiting for this cursor: the server ends its transaction.
+    perform set_config('TimeZone', 'UTC', true), set_config('work_mem', '64MB', true),
+        set_config('idle_in_transaction_session_timeout', '10s', true);
     select * into v_run from control.runs where id = p_run;
     select * into v_cursor from control.cursors where source = v_run.source and key = v_run.key for update;
     select * into v_run from control.runs where id = p_run for no key update;

@@ -1,0 +1,222 @@
+"""Files of JSON lines, in chunks of about 8 MB: several promoters stage at once and promote strictly in turn.
+
+Parsing the lines is PostgreSQL's work and the dear part, so staging runs in parallel; promoting in the order of the
+file makes the last line win without any guard, and keeps the cursor a plain byte offset to resume from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import UUID
+
+from headgate.base.errors import SourceError
+from headgate.db import Database
+from headgate.engine import stage
+from headgate.engine.compose import Plan, plan
+from headgate.engine.cursor import Q
+from headgate.engine.manifest import App, Page, Source
+from headgate.engine.progress import Run, RunReport
+from headgate.engine.promote import Batch, StageLost
+from headgate.engine.runs import ATTEMPTS, promote_batch, recorded, stage_batch, start
+
+CHUNK_BYTES = 8 << 20
+#: A line longer than this is refused: no chunk with it would fit in memory beside the others.
+LONGEST_LINE = 64 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A piece of a file that ends with a line: its number from 0, size in bytes, first line, the offset after it."""
+
+    number: int
+    size: int
+    first_line: int
+    lines: list[bytes]
+    end: int
+    last: bool
+
+
+async def ingest_file(
+    db: Database,
+    app: App,
+    source: Source | str,
+    path: Path,
+    *,
+    key: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    promoters: int = 2,
+    chunk_bytes: int = CHUNK_BYTES,
+    resume: bool = False,
+    meta: Mapping[str, Any] | None = None,
+    owner: UUID | None = None,
+) -> RunReport:
+    """Promote the JSON lines of `path` through `source` of `app`, as one run; memory stays at a few chunks.
+
+    `resume` goes on where an earlier run of the same unchanged file stopped; otherwise the file is read from its
+    start. `key` defaults to the file's name. Raises SourceError HG410 if the file cannot be read, HG411 for a line
+    over 64 MB, and whatever promote raises; what was promoted before stays.
+    """
+    chosen = app.source(source) if isinstance(source, str) else source
+    file, size, changed = await asyncio.to_thread(_open, path)
+    with file:
+        run, batch_id = await start(
+            db, app, chosen, key=key or path.name, args={"file": path.name, **(args or {})}, owner=owner
+        )
+        identity = {"file": path.name, "size": size, "changed": changed}
+        offset, line = _position(run.cursor, identity) if resume and not chosen.snapshot else (0, 1)
+        work = _Work(
+            db, run, chosen, plan(app, chosen), first_batch=batch_id, identity=identity, meta=dict(meta or {})
+        )
+        async with recorded(db, run):
+            return await work.all(read_chunks(file, offset, line, chunk_bytes), max(1, promoters))
+
+
+def _open(path: Path) -> tuple[BinaryIO, int, int]:
+    """The file, its size and when it changed (ns)."""
+    try:
+        found = path.stat()
+        return path.open("rb"), found.st_size, found.st_mtime_ns
+    except OSError as error:
+        raise SourceError(f"{path.name} cannot be read: {error.strerror}.", code="HG410") from error
+
+
+def _position(cursor: Any, identity: Mapping[str, Any]) -> tuple[int, int]:
+    """Where to go on: offset and line number, the start unless the cursor is of this very file."""
+    if isinstance(cursor, dict) and all(cursor.get(k) == v for k, v in identity.items()):
+        return cursor["offset"], cursor["line"]
+    return 0, 1
+
+
+async def read_chunks(file: BinaryIO, offset: int, line: int, size: int) -> AsyncIterator[Chunk]:
+    """The file from `offset` in chunks of about `size` bytes that end with a line. The last has `last` set."""
+    file.seek(offset)
+    number = 0
+    rest = b""
+    while True:
+        data, rest, done = await asyncio.to_thread(_read, file, rest, size)
+        lines = stage.to_lines(data)
+        offset += len(data)
+        yield Chunk(number=number, size=len(data), first_line=line, lines=lines, end=offset, last=done)
+        if done:
+            return
+        line += len(lines)
+        number += 1
+
+
+def _read(file: BinaryIO, rest: bytes, size: int) -> tuple[bytes, bytes, bool]:
+    """One chunk, what follows its last line break, and whether the file is at its end."""
+    parts = [rest]
+    have = len(rest)
+    while True:
+        block = file.read(max(size - have, min(size, 1 << 16)))
+        if not block:
+            return b"".join(parts), b"", True
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            return b"".join([*parts, block[:cut]]), block[cut:], False
+        parts.append(block)
+        have += len(block)
+        if have > LONGEST_LINE:
+            raise SourceError(f"A line is longer than {LONGEST_LINE >> 20} MB.", code="HG411")
+
+
+class _Work:
+    """The chunks of one file on their way: staged by whoever is free, promoted in turn."""
+
+    def __init__(
+        self,
+        db: Database,
+        run: Run,
+        source: Source,
+        how: Plan,
+        *,
+        first_batch: int,
+        identity: dict[str, Any],
+        meta: dict[str, Any],
+    ) -> None:
+        self.db, self.run, self.source, self.plan = db, run, source, how
+        self.identity, self.meta = identity, meta
+        self.spare: int | None = first_batch
+        self.report = RunReport(run_id=run.id, state="running")
+        self.next = 0
+        self.turn = asyncio.Condition()
+        self.reading = asyncio.Lock()
+
+    async def all(self, chunks: AsyncIterator[Chunk], promoters: int) -> RunReport:
+        """Every chunk; the first failure of a promoter ends them all."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(promoters):
+                    group.create_task(self._promoter(chunks))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return self.report
+
+    async def _promoter(self, chunks: AsyncIterator[Chunk]) -> None:
+        while True:
+            async with self.reading:
+                chunk = await anext(chunks, None)
+                if chunk is None or self.report.state != "running":
+                    return
+                batch_id = await self._batch_id()
+            page = Page(
+                meta=self.meta,
+                next={**self.identity, "offset": chunk.end, "line": chunk.first_line + len(chunk.lines)},
+                step=f"{self.identity['file']} from line {chunk.first_line}",
+            )
+            await self._stage(chunk, page, batch_id)
+            await self._promote(chunk, page, batch_id)
+
+    async def _batch_id(self) -> int:
+        spare, self.spare = self.spare, None
+        return spare or int(await self.db.fetch_value(Q.next_batch))
+
+    async def _stage(self, chunk: Chunk, page: Page, batch_id: int) -> None:
+        await stage_batch(
+            self.db,
+            self.run,
+            self.source,
+            page,
+            chunk.lines,
+            batch_id=batch_id,
+            number=chunk.number + 1,
+            first_line=chunk.first_line,
+        )
+
+    async def _promote(self, chunk: Chunk, page: Page, batch_id: int) -> None:
+        """Wait for the chunk's turn, then promote it; staged anew when a crash of PostgreSQL emptied the stage."""
+        async with self.turn:
+            await self.turn.wait_for(lambda: self.next == chunk.number)
+        if self.report.state != "running":
+            return
+        for attempt in range(1, ATTEMPTS + 1):
+            batch = Batch(
+                id=batch_id,
+                meta=self.meta,
+                last=chunk.last,
+                expected=self._expected(chunk) if chunk.number == 0 else None,
+            )
+            try:
+                outcome = await promote_batch(self.db, self.run, self.source, self.plan, batch)
+                break
+            except StageLost:
+                if attempt == ATTEMPTS:
+                    raise
+                batch_id = await self.db.fetch_value(Q.step_lost, {"batch": batch_id})
+                await self._stage(chunk, page, batch_id)
+        self.report = RunReport.of(outcome.totals)
+        self.spare = self.spare or outcome.next_batch
+        async with self.turn:
+            self.next += 1
+            self.turn.notify_all()
+
+    def _expected(self, chunk: Chunk) -> int | None:
+        """How many rows the rest of the file has, judged by its first chunk."""
+        if not chunk.size:
+            return None
+        start: int = chunk.end - chunk.size
+        return round((int(self.identity["size"]) - start) / chunk.size * len(chunk.lines))
