@@ -65,7 +65,7 @@ def create_app(
             values = {**settings.model_dump(exclude={"database_url"}), **(extras or {})}
             app.include_router(one.api(Services(db=db, fetcher=None, app=one, settings=values)))
     app.add_route("/health", _health(db))
-    app.add_route("/metrics", _metrics)
+    app.add_route("/metrics", _metrics(db))
     app.add_route("/", _front)
     app.mount("/console", console(_screens(chosen), publishable_key=publishable_key))
     allowed = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
@@ -113,8 +113,12 @@ def _health(db: Database) -> Any:
     return health
 
 
-async def _metrics(_: Request) -> Response:
-    return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+def _metrics(db: Database) -> Any:
+    async def counts(_: Request) -> Response:
+        metrics.POOL_WAITING.set(db.waiting)
+        return Response(metrics.render(), media_type="text/plain; version=0.0.4")
+
+    return counts
 
 
 async def _front(_: Request) -> Response:

@@ -114,6 +114,11 @@ class Database:
     ) -> None:
         await self.close()
 
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a connection at this moment."""
+        return int(self._pool.get_stats().get("requests_waiting", 0))
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A pooled connection in autocommit mode. Raises DatabaseError HG206 if none gets free in time."""

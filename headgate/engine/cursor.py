@@ -31,4 +31,4 @@ async def move(db: Database, source: str, key: str | None, value: Any) -> None:
     """Set the position by hand (None: from the start). Fences a running run; raises JobError if none ever ran."""
     moved = await db.execute(Q.move_cursor, {"source": source, "key": key or "", "value": as_jsonb(value)})
     if moved == 0:
-        raise JobError(f"{source} {key or ''} has no position: it never ran.", code="HG303")
+        raise JobError(f"{source} {key or ''} has no position: it never ran.", code="HG313")

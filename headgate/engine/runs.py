@@ -120,7 +120,7 @@ async def recorded(db: Database, run: Run) -> AsyncIterator[None]:
     except asyncio.CancelledError:
         with suppress(Exception):
             await asyncio.shield(
-                _end(db, run, "cancelled", {"code": "HG304", "message": "The run was cancelled."})
+                _end(db, run, "cancelled", {"code": "HG314", "message": "The run was cancelled."})
             )
         raise
     except Exception as error:
@@ -329,7 +329,7 @@ async def one_run(db: Database, run_id: int, *, rejects: int = 20) -> dict[str, 
     """One run with its `steps`, `findings` and first `rejects`. Raises JobError HG305 if there is none."""
     row = await db.fetch_one(Q.one, {"run": run_id})
     if row is None:
-        raise JobError(f"There is no run {run_id}.", code="HG305", hint="`headgate runs` lists them.")
+        raise JobError(f"There is no run {run_id}.", code="HG315", hint="`headgate runs` lists them.")
     row["steps"] = await db.fetch_all(Q.steps, {"run": run_id})
     row["findings"] = await db.fetch_all(Q.findings, {"run": run_id})
     row["rejects"] = await db.fetch_all(Q.rejects, {"run": run_id, "limit": rejects})

@@ -212,3 +212,14 @@ async def test_as_role_survives_a_storm_of_cancellations(cluster: TestCluster) -
         for _ in range(15):
             await asyncio.gather(*(given_up() for _ in range(10)))
             await asyncio.gather(*(_nobody(db) for _ in range(3)))
+
+
+async def test_waiting_counts_callers_without_a_connection(cluster: TestCluster) -> None:
+    async with cluster.database(bare=True) as clone, await Database.open(clone.url, max_size=1) as db:
+        assert db.waiting == 0
+        async with db.connection():
+            asking = asyncio.create_task(db.fetch_value("select 1"))
+            await asyncio.sleep(0.05)
+            assert db.waiting == 1
+        assert await asking == 1
+        assert db.waiting == 0
