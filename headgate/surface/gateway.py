@@ -1,0 +1,177 @@
+"""The door of the surface: CORS, request ids, a cap on bodies, API keys; then the REST service. Bare ASGI."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+
+from headgate.surface.rest.parse import Incoming
+from headgate.surface.rest.respond import Answer
+from headgate.surface.rest.service import RestService
+from headgate.surface.rest.settings import RestSettings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+METHODS = "GET, POST, PATCH, PUT, DELETE, OPTIONS, HEAD"
+EXPOSED = (
+    "Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Server, "
+    "Transfer-Encoding, Range-Unit"
+)
+ALWAYS_ALLOWED = "Accept, Accept-Language, Content-Language"
+DAY_S = "86400"
+
+
+class TooLarge(Exception):
+    """The body is longer than allowed."""
+
+
+class Surface:
+    """An ASGI application for everything below `prefix`."""
+
+    def __init__(self, settings: RestSettings, *, prefix: str = "/rest/v1") -> None:
+        self.settings = settings
+        self.prefix = prefix
+        self._raw_prefix = prefix.encode()
+        self.rest = RestService(settings)
+
+    async def start(self) -> None:
+        """Connect and read the catalog."""
+        await self.rest.start()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.rest.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan where this is the outermost application."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.start()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
+        origin = next((v for k, v in headers if k == "origin"), None)
+        request_id = _request_id(headers)
+        raw: bytes = scope.get("raw_path") or scope["path"].encode()
+        if raw.startswith(self._raw_prefix):
+            raw = raw[len(self._raw_prefix) :]
+        path = raw.decode("latin-1") or "/"
+        asks = any(k == "access-control-request-method" for k, _ in headers)
+        if origin is not None and asks and scope["method"] == "OPTIONS":
+            answer = self._preflight(origin, headers)
+        else:
+            answer = await self._answer(scope, receive, path, headers, request_id)
+            if origin is not None:
+                answer.headers += self._cors(origin)
+        answer.headers += self._trace(headers, request_id)
+        start = [(encode(k), encode(v)) for k, v in answer.headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": start})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, path: str, headers: list[tuple[str, str]], request_id: str
+    ) -> Answer:  # fmt: skip
+        try:
+            body = await _body(receive, headers, self.settings.max_body_bytes)
+            incoming = Incoming(scope["method"], path, scope["query_string"], headers, body)
+            return await self.rest.handle(incoming)
+        except TooLarge:
+            return _failure(413, "PGRST102", f"The body is longer than {self.settings.max_body_bytes} bytes")
+        except Exception:
+            log.exception("rest_failed", request_id=request_id, method=scope["method"], path=path)
+            return _failure(500, "PGRSTX00", f"Internal error; the log has it under request id {request_id}")
+
+    def _allowed(self, origin: str) -> str | None:
+        origins = self.settings.server_cors_allowed_origins
+        if not origins:
+            return "*"
+        return origin if origin in origins else None
+
+    def _cors(self, origin: str) -> list[tuple[str, str]]:
+        allowed = self._allowed(origin)
+        if allowed is None:
+            return []
+        found = [("Access-Control-Allow-Origin", allowed), ("Access-Control-Expose-Headers", EXPOSED)]
+        return found if allowed == "*" else [*found, ("Access-Control-Allow-Credentials", "true")]
+
+    def _preflight(self, origin: str, headers: list[tuple[str, str]]) -> Answer:
+        allowed = self._allowed(origin)
+        if allowed is None:
+            return Answer(200, [("Content-Length", "0")])
+        asked = next((v for k, v in headers if k == "access-control-request-headers"), "")
+        names = ", ".join(
+            ["Authorization", *(p.strip() for p in asked.split(",") if p.strip()), ALWAYS_ALLOWED]
+        )
+        found = [
+            ("Access-Control-Allow-Origin", allowed),
+            ("Access-Control-Allow-Methods", METHODS),
+            ("Access-Control-Allow-Headers", names),
+            ("Access-Control-Max-Age", DAY_S),
+            ("Content-Length", "0"),
+        ]
+        if allowed != "*":
+            found.append(("Access-Control-Allow-Credentials", "true"))
+        return Answer(200, found)
+
+    def _trace(self, headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
+        name = self.settings.server_trace_header
+        if name is not None:
+            return [(name, next((v for k, v in headers if k == name.lower()), ""))]
+        return [("X-Request-Id", request_id)]
+
+
+def encode(text: str) -> bytes:
+    """A header part as bytes; line ends would start another header."""
+    return text.replace("\r", " ").replace("\n", " ").encode("latin-1", "replace")
+
+
+def _request_id(headers: list[tuple[str, str]]) -> str:
+    given = next((v for k, v in headers if k == "x-request-id"), "")
+    return given if given and len(given) <= 128 and given.isprintable() else uuid.uuid4().hex
+
+
+async def _body(receive: Receive, headers: list[tuple[str, str]], most: int) -> bytes:
+    declared = next((v for k, v in headers if k == "content-length"), "0")
+    if declared.isdigit() and int(declared) > most:
+        raise TooLarge
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if len(body) > most:
+        raise TooLarge
+    if not message.get("more_body"):
+        return body
+    parts, size = [body], len(body)
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > most:
+            raise TooLarge
+    return b"".join(parts)
+
+
+def _failure(status: int, code: str, message: str) -> Answer:
+    body = orjson.dumps({"code": code, "details": None, "hint": None, "message": message})
+    headers = [("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(body)))]
+    return Answer(status, headers, body)
+
+
+def create_surface(settings: RestSettings, *, prefix: str = "/rest/v1") -> Surface:
+    """The surface for a database. Mount it at `prefix`, call `start` before and `close` after."""
+    return Surface(settings, prefix=prefix)

@@ -1,0 +1,1 @@
+"""PostgREST's interface on any PostgreSQL: parse → plan → render → execute → respond, by the catalog alone."""

@@ -1,0 +1,273 @@
+"""An HTTP request as what it asks for: target, query, rows, preferences, payload. Touches no database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from headgate.db.catalog import QName
+from headgate.surface.rest import errors, grammar, media, ranges
+from headgate.surface.rest.ast import EmbedPath, Filter, Logic, Query, Selected, Values
+from headgate.surface.rest.errors import RestError
+from headgate.surface.rest.payload import Payload, read_payload
+from headgate.surface.rest.prefer import Preferences, preferences
+from headgate.surface.rest.ranges import Rows
+from headgate.surface.rest.settings import RestSettings
+
+RESERVED = ("select", "columns", "on_conflict")
+RESERVED_LAST = ("order", "limit", "offset", "and", "or")
+WRITES = {"POST": "create", "PATCH": "update", "PUT": "upsert", "DELETE": "delete"}
+MAX_PARAMETERS = 2000
+NEGATIVE = "Limit should be greater than or equal to zero."
+REVERSED = "The lower boundary must be lower than or equal to the upper boundary in the Range header."
+
+
+@dataclass(frozen=True, slots=True)
+class QueryString:
+    """One query string, read. `rows` are its own limit and offset; `shape` names equal queries."""
+
+    query: Query
+    values: tuple[bytes | None, ...]
+    canonical: str
+    limit: int | None
+    offset: int
+    shape: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request as the server hands it over: the path as sent, header names in lower case, texts in latin-1."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: Sequence[tuple[str, str]]
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """The first header of that name."""
+        return next((v for k, v in self.headers if k == name), None)
+
+
+@dataclass(slots=True)
+class Request:
+    """What is asked for. `kind` is read, call, create, update, upsert, delete, root or info."""
+
+    kind: str
+    target: QName
+    schema: str
+    negotiated: bool
+    head: bool
+    method: str
+    query: Query
+    string: QueryString
+    rows: Rows
+    preferences: Preferences
+    accept: tuple[media.Media, ...]
+    content: media.Media
+    payload: Payload | None = None
+    call_by_get: bool = False
+
+
+def parse_request(incoming: Incoming, settings: RestSettings) -> Request:
+    """Read a request. Raises RestError for what PostgREST would refuse before planning."""
+    kind, name = _target(incoming, settings)
+    schema, negotiated = _schema(incoming, settings)
+    method = incoming.method
+    by_get = kind == "call" and method in ("GET", "HEAD")
+    string = (
+        query_string(incoming.query, by_get) if len(incoming.query) < 4096 else _read(incoming.query, by_get)
+    )
+    content = media.decode(incoming.header("content-type") or media.JSON)
+    rows = _rows(method, string, incoming.header("range"))
+    prefer = tuple(v for k, v in incoming.headers if k == "prefer")
+    request = Request(
+        kind=kind, target=QName(schema, name), schema=schema, negotiated=negotiated, head=method == "HEAD",
+        method=method, query=string.query, string=string, rows=rows,
+        preferences=preferences(prefer, settings.tx_override),
+        accept=media.accepted(incoming.header("accept")), content=content, call_by_get=by_get,
+    )  # fmt: skip
+    if kind in ("create", "update", "upsert") or (kind == "call" and not by_get):
+        columns = None if kind == "upsert" else string.query.columns
+        request.payload = read_payload(incoming.body, content, columns, call=kind == "call")
+    return request
+
+
+def _target(incoming: Incoming, settings: RestSettings) -> tuple[str, str]:
+    parts = [unquote(p, errors="replace") for p in incoming.path.split("/")[1:]]
+    if parts and parts[-1] == "":
+        parts.pop()
+    method = incoming.method
+    if not parts:
+        if settings.openapi_mode == "disabled":
+            raise RestError(*errors.OPENAPI_OFF)
+        if settings.db_root_spec:
+            return _call(method, settings.db_root_spec.rpartition(".")[2])
+        if method in ("GET", "HEAD"):
+            return "root", ""
+        if method == "OPTIONS":
+            return "info", ""
+        raise errors.unsupported_method(method)
+    if len(parts) == 2 and parts[0] == "rpc":
+        return _call(method, parts[1])
+    if len(parts) != 1:
+        raise RestError(*errors.INVALID_PATH)
+    if method in ("GET", "HEAD"):
+        return "read", parts[0]
+    if method == "OPTIONS":
+        return "info", parts[0]
+    if method not in WRITES:
+        raise errors.unsupported_method(method)
+    return WRITES[method], parts[0]
+
+
+def _call(method: str, name: str) -> tuple[str, str]:
+    if method in ("GET", "HEAD", "POST"):
+        return "call", name
+    if method == "OPTIONS":
+        return "call_info", name
+    raise RestError(405, "PGRST101", f"Cannot use the {method} method on RPC")
+
+
+def _schema(incoming: Incoming, settings: RestSettings) -> tuple[str, bool]:
+    header = "content-profile" if incoming.method in WRITES else "accept-profile"
+    asked = incoming.header(header)
+    if asked is None:
+        return settings.db_schemas[0], len(settings.db_schemas) != 1
+    asked = asked.encode("latin-1", "replace").decode("utf-8", "replace")
+    if asked not in settings.db_schemas:
+        raise errors.unknown_schema(asked, settings.db_schemas)
+    return asked, True
+
+
+def _rows(method: str, string: QueryString, header: str | None) -> Rows:
+    """The rows of the outermost resource, from limit, offset and the Range header together."""
+    lower = string.offset
+    upper = None if string.limit is None else lower + string.limit - 1
+    zero = upper == -1
+    if method == "GET" and (asked := ranges.header_range(header)) is not None:
+        first, last = asked
+        if last is not None and last < first:
+            raise errors.invalid_range(REVERSED)
+        lower = max(lower, first)
+        upper = last if upper is None else upper if last is None else min(upper, last)
+    lower = max(lower, 0)
+    if zero:
+        rows = Rows(0, 0)
+    elif upper is not None and upper < lower:
+        raise errors.invalid_range(NEGATIVE)
+    else:
+        rows = Rows(lower, None if upper is None else upper - lower + 1)
+    if method == "PUT" and not rows.everything:
+        raise RestError(*errors.PUT_LIMITS)
+    return rows
+
+
+def _pairs(raw: bytes) -> Iterable[tuple[bytes, bytes | None]]:
+    for part in raw.replace(b";", b"&").split(b"&"):
+        if part:
+            key, equals, value = part.replace(b"+", b" ").partition(b"=")
+            yield unquote_to_bytes(key), unquote_to_bytes(value) if equals else None
+
+
+@lru_cache(maxsize=4096)
+def query_string(raw: bytes, call: bool) -> QueryString:
+    """Read a query string; equal strings are read once."""
+    return _read(raw, call)
+
+
+_shapes: dict[Query, int] = {}
+
+
+def _shape(query: Query) -> int:
+    """A number that equal queries share; the numbers of forgotten shapes are never used again."""
+    if (number := _shapes.get(query)) is None:
+        if len(_shapes) > 8192:
+            _shapes.clear()
+        global _next_shape  # noqa: PLW0603 - one counter per process
+        _next_shape += 1
+        number = _shapes[query] = _next_shape
+    return number
+
+
+_next_shape = 0
+
+
+def _last(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _read(raw: bytes, call: bool) -> QueryString:
+    pairs = list(_pairs(raw))
+    if len(pairs) > MAX_PARAMETERS:
+        raise errors.unparsable('"failed to parse query string"', f"more than {MAX_PARAMETERS} parameters")
+    texts = [(k.decode("utf-8", "replace"), v.decode("utf-8", "replace")) for k, v in pairs if v is not None]
+    first: dict[str, str] = {}
+    for key, text in texts:
+        first.setdefault(key, text)
+    values = Values()
+    query = _query(texts, first, values, call)
+    limit = ranges.integer(dict(texts).get("limit", ""))
+    offset = ranges.integer(dict(texts).get("offset", ""))
+    encoded = sorted(((k, v or b"") for k, v in pairs), key=lambda p: p[0])
+    canonical = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in encoded)
+    return QueryString(query, tuple(values.items), canonical, limit, offset or 0, _shape(query))
+
+
+def _query(texts: list[tuple[str, str]], first: dict[str, str], values: Values, call: bool) -> Query:
+    filters: list[tuple[EmbedPath, Filter]] = []
+    arguments: list[tuple[str, int]] = []
+    logic: list[tuple[EmbedPath, Filter | Logic]] = []
+    orders = [(grammar.parse_path(k)[0], grammar.parse_order(v)) for k, v in texts if _last(k) == "order"]
+    for key, text in texts:
+        if _last(key) in ("and", "or"):
+            logic.append(grammar.parse_logic(key, text, values))
+    columns = first.get("columns")
+    named = None if columns is None else frozenset(grammar.parse_columns(columns, "columns parameter"))
+    select = grammar.parse_select(first.get("select", "*"))
+    plain = [(k, v) for k, v in texts if k not in RESERVED and _last(k) not in RESERVED_LAST]
+    for key, text in plain:
+        found = grammar.parse_filter(key, text, values, call=call)
+        if found is not None:
+            filters.append(found)
+        else:
+            arguments.append((grammar.parse_path(key)[1].name, values.add(text)))
+    conflict = first.get("on_conflict")
+    return Query(
+        select=select,
+        filters=tuple(filters),
+        logic=tuple(logic),
+        orders=tuple(orders),
+        ranges=tuple(_embedded_ranges(texts, values)),
+        columns=named,
+        on_conflict=None if conflict is None else grammar.parse_columns(conflict, "on_conflict parameter"),
+        arguments=tuple(arguments),
+        filter_fields=frozenset(k for k, _ in plain),
+    )
+
+
+def _embedded_ranges(
+    texts: list[tuple[str, str]], values: Values
+) -> Iterable[tuple[EmbedPath, int | None, int | None]]:
+    found: dict[EmbedPath, dict[str, int]] = {}
+    for key, text in texts:
+        which = _last(key)
+        if which in ("limit", "offset") and key != which:
+            path = grammar.parse_path(key)[0]
+            if (number := ranges.integer(text)) is not None:
+                found.setdefault(path, {})[which] = number
+            else:
+                found.setdefault(path, {})
+    for path, given in found.items():
+        limit = values.add(str(given["limit"])) if "limit" in given else None
+        offset = values.add(str(given["offset"])) if "offset" in given else None
+        yield path, limit, offset
+
+
+def selects_everything(query: Query) -> bool:
+    """Whether `select` is `*` alone, so that a handler of the whole row may be used."""
+    return (
+        len(query.select) == 1 and isinstance(query.select[0], Selected) and query.select[0].field.name == "*"
+    )
