@@ -25,7 +25,8 @@ FRESH_S = 24 * 3600.0
 RETRY_S = 600.0
 MAX_CRAWL_DELAY_S = 300.0
 _MEMORY_S = 600.0
-_MEMORY_SIZE = 2000
+_MEMORY_ORIGINS = 2000
+_MEMORY_CHARACTERS = 8_000_000
 Verdict = Literal["rules", "allow", "disallow"]
 
 
@@ -94,7 +95,8 @@ class Robots:
     def __init__(self, db: Database, user_agent: str) -> None:
         self._db = db
         self._agent = product_token(user_agent)
-        self._memory: OrderedDict[str, tuple[float, Rules]] = OrderedDict()
+        self._memory: OrderedDict[str, tuple[float, Rules, int]] = OrderedDict()
+        self._characters = 0
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def rules(self, origin: str, ask: Ask, tell: Tell) -> Rules:
@@ -122,10 +124,12 @@ class Robots:
 
     def _remember(self, origin: str, verdict: Verdict, text: str, for_s: float) -> Rules:
         rules = Rules(verdict, text, self._agent)
-        self._memory[origin] = (monotonic() + min(for_s, _MEMORY_S), rules)
-        self._memory.move_to_end(origin)
-        while len(self._memory) > _MEMORY_SIZE:
-            self._memory.popitem(last=False)
+        if origin in self._memory:
+            self._characters -= self._memory.pop(origin)[2]
+        self._memory[origin] = (monotonic() + min(for_s, _MEMORY_S), rules, len(text))
+        self._characters += len(text)
+        while len(self._memory) > _MEMORY_ORIGINS or self._characters > _MEMORY_CHARACTERS:
+            self._characters -= self._memory.popitem(last=False)[1][2]
         return rules
 
     async def _load(self, origin: str) -> Rules | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import zlib
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import pytest
 
 from headgate.base import metrics
 from headgate.db import Database
-from headgate.engine import limits
+from headgate.engine import limits, robots
 from headgate.engine.fetch import (
     BadRedirect,
     Blocked,
@@ -374,3 +375,48 @@ async def test_record_replay_gives_replies_in_order_and_needs_no_name_to_resolve
 )
 def test_record_safe_url_has_no_secret(url: str, safe: str) -> None:
     assert safe_url(url) == safe
+
+
+async def test_fetch_keeps_its_connection_for_the_next_request(database: Database) -> None:
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    key = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with database.connection() as conn:
+        await limits.set_host(conn, key, 10_000, 100, parallel=1000)
+    async with Fetcher(database, user_agent=AGENT, allow_private={key}) as fetch:
+        for _ in range(5):
+            assert (await fetch.get(f"http://{key}/", robots=False)).body == b"ok"
+    server.close()
+    await server.wait_closed()
+    assert connections == 1
+
+
+async def test_robots_memory_is_bounded_by_text(database: Database) -> None:
+    """Many large files: the oldest go, and are read from the table again."""
+    known = robots.Robots(database, AGENT)
+    asked: list[str] = []
+
+    async def rules(origin: str) -> robots.Rules:
+        async def ask() -> robots.Found:
+            asked.append(origin)
+            return robots.Found(200, b"User-agent: *\nDisallow: /no\n#" + b"x" * 500_000)
+
+        async def tell(_: float) -> None:
+            return
+
+        return await known.rules(origin, ask, tell)
+
+    origins = [f"https://h{n}.example:443" for n in range(20)]
+    for origin in [*origins, origins[0]]:
+        assert not (await rules(origin)).allows("/no")
+    assert asked == origins
+    assert sum(entry[2] for entry in known._memory.values()) == known._characters <= 8_000_000
