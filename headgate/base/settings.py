@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         default="headgate/0.1 (+https://pypi.org/project/headgate)",
         description="How fetches introduce themselves.",
     )
+    record_bodies: bool = Field(
+        default=False,
+        description="Keep every reply of an upstream for 7 days in the database, to look into or to replay.",
+    )
 
     rate_limit_key: int = Field(default=1000, ge=1, description="Requests an hour that one API key may make.")
     rate_limit_ip: int = Field(

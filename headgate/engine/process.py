@@ -39,7 +39,8 @@ def _mapping(values: Any) -> Mapping[str, Any]:
 def fetcher_for(db: Database, settings: Settings) -> Fetcher:
     """The fetcher that every source of this process shares."""
     allowed = frozenset(part.strip() for part in settings.allow_private_hosts.split(",") if part.strip())
-    return Fetcher(db, user_agent=settings.user_agent, allow_private=allowed)
+    recorder = BodyRecorder(db) if settings.record_bodies else None
+    return Fetcher(db, user_agent=settings.user_agent, allow_private=allowed, recorder=recorder)
 
 
 async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, stop: asyncio.Event) -> None:
