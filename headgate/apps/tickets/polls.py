@@ -16,8 +16,6 @@ from headgate.base.clock import now
 from headgate.engine.fetch import Blocked, FetchError, HttpStatus, RateLimited
 from headgate.engine.manifest import Page, SourceContext
 
-#: Longer than this an answer is not waited for; the promise is 30 s per event, all included.
-TIMEOUT_S = 20.0
 MAX_BYTES = 16_000_000
 LONGEST_REASON = 300
 
@@ -30,7 +28,7 @@ class Target:
     source: str
     url: str
     read: Callable[[bytes], Parsed]
-    headers: Mapping[str, str] | None = None
+    timeout_s: float = 20.0
 
 
 async def poll(ctx: SourceContext, target: Target) -> AsyncIterator[Page]:
@@ -40,9 +38,8 @@ async def poll(ctx: SourceContext, target: Target) -> AsyncIterator[Page]:
     try:
         reply = await ctx.fetch.get(
             target.url,
-            headers=target.headers,
             max_bytes=MAX_BYTES,
-            timeout_s=float(ctx.args.get("timeout_s", TIMEOUT_S)),
+            timeout_s=target.timeout_s,
             wait_s=float(ctx.args.get("wait_s", 5.0)),
         )
     except RateLimited:

@@ -264,7 +264,7 @@ def _meta(poll: RecordedPoll, event_id: int) -> dict[str, Any]:
     digest = hashlib.sha256(orjson.dumps(poll.rows)).hexdigest()
     return {
         "event_id": event_id,
-        "source": "recording",
+        "source": poll.market,
         "observed_at": poll.observed_at.isoformat(),
         "received_at": poll.observed_at.isoformat(),
         "status": "rejected" if poll.reason else "accepted",

@@ -30,6 +30,7 @@ class Rates:
     flap_per_event: float = 0.25  # fee level switches per event and hour
     sold_elsewhere: float = 0.25  # share of sales made on another market, which take the whole listing off
     partial: float = 0.25  # share of sales that leave part of the listing, where its splits allow
+    pace: float = 1.0  # multiplies every rate and divides the time until a relisting
 
 
 @dataclass(slots=True)
@@ -137,7 +138,7 @@ class Market:
         horizon = min(until, self.starts_at)
         while True:
             if self._next is None:
-                self._next = self.now + self.rng.expovariate(self._ceiling() / HOUR)
+                self._next = self.now + self.rng.expovariate(self._ceiling() * self.rates.pace / HOUR)
             returning = self._returning[0][0] if self._returning else math.inf
             if min(self._next, returning) > horizon:
                 break
@@ -264,7 +265,7 @@ class Market:
         self._record("relist", listing, listing.quantity, new_id=back.id)
         self._remove(listing)
         self._sequence += 1
-        delay = self.rng.uniform(0.5, 14.0) * 60
+        delay = self.rng.uniform(0.5, 14.0) * 60 / self.rates.pace
         heapq.heappush(self._returning, (self.now + delay, self._sequence, back))
 
     def _withdraw(self, listing: Listing) -> None:

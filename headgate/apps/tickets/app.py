@@ -1,0 +1,46 @@
+"""The ticket application's manifest: what it collects, how it is promoted, what runs when. No logic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headgate.apps.tickets import demo, jobs, recording, sources, upkeep
+from headgate.apps.tickets.replay import replay
+from headgate.apps.tickets.settings import TicketsSettings
+from headgate.engine.manifest import App, Source
+from headgate.engine.schedule import Schedule
+
+app = App(
+    name="tickets",
+    title="Ticket markets",
+    folder=Path(__file__).parent,
+    sources=(
+        Source(name="tickets.listings", fetch=sources.vivid_listings, promote="tickets.take_poll"),
+        Source(name="tickets.productions", fetch=sources.vivid_productions, promote="tickets.promote_events"),
+        Source(
+            name="tickets.seatgeek_listings", fetch=sources.seatgeek_listings, promote="tickets.take_poll"
+        ),
+        Source(
+            name="tickets.seatgeek_events", fetch=sources.seatgeek_events, promote="tickets.promote_events"
+        ),
+        Source(
+            name="tickets.ticketmaster", fetch=sources.ticketmaster_events, promote="tickets.promote_events"
+        ),
+        Source(name="tickets.recording", fetch=recording.recorded, promote="tickets.promote_poll"),
+    ),
+    jobs={
+        "tickets.plan": jobs.plan,
+        "tickets.poll": jobs.poll,
+        "tickets.productions": jobs.sweep("tickets.productions"),
+        "tickets.seatgeek_events": jobs.sweep("tickets.seatgeek_events"),
+        "tickets.ticketmaster": jobs.sweep("tickets.ticketmaster"),
+        **upkeep.JOBS,
+    },
+    schedules=(
+        Schedule(name="tickets.plan", kind="tickets.plan", every_s=1.0, priority=10),
+        *upkeep.SCHEDULES,
+    ),
+    settings=TicketsSettings,
+    demo=demo.demo,
+    replay=replay,
+)

@@ -1,0 +1,1 @@
+drop table tickets.promises, tickets.sweeps, tickets.poll_state;

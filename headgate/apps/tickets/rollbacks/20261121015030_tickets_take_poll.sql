@@ -1,0 +1,1 @@
+drop function tickets.take_poll, tickets.after_poll;
