@@ -89,8 +89,8 @@ async def test_frozen_worker_woken_later_writes_nothing(
     async with worker(database, "a") as first:
         job = await add(database, "effect", stall)
         await marked(database, job, point, "a")
+        first.send_signal(signal.SIGSTOP)
         async with worker(database, "b"):
-            first.send_signal(signal.SIGSTOP)
             found = await until(database, job, "succeeded", within_s=12)
             first.send_signal(signal.SIGCONT)
             await asyncio.sleep(2.5)
@@ -107,9 +107,9 @@ async def test_real_lease_frozen_worker_job_reruns_within_20_s(database: Databas
     async with worker(database, "a", 15) as first:
         job = await add(database, "effect", {"inside_s": 1.0})
         await marked(database, job, "inside", "a")
+        first.send_signal(signal.SIGSTOP)
+        frozen = time.monotonic()
         async with worker(database, "b", 15):
-            first.send_signal(signal.SIGSTOP)
-            frozen = time.monotonic()
             await until(database, job, "succeeded", within_s=30)
             assert time.monotonic() - frozen <= 20
             first.send_signal(signal.SIGCONT)
