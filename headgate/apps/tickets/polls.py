@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from headgate.apps.tickets.parse import Parsed, Rejected
-from headgate.base.clock import now
+from headgate.db import Database
 from headgate.engine.fetch import Blocked, FetchError, HttpStatus, RateLimited
 from headgate.engine.manifest import Page, SourceContext
 
@@ -33,8 +33,7 @@ class Target:
 
 async def poll(ctx: SourceContext, target: Target) -> AsyncIterator[Page]:
     """Yield the one page of this poll. Raises RateLimited when the host has no free slot soon."""
-    observed = stated_time(ctx.args)
-    started = now()
+    when = stated_time(ctx.args) or await database_time(ctx.db)
     try:
         reply = await ctx.fetch.get(
             target.url,
@@ -45,15 +44,13 @@ async def poll(ctx: SourceContext, target: Target) -> AsyncIterator[Page]:
     except RateLimited:
         raise
     except FetchError as error:
-        yield _page(target, observed or started, _failure(error))
+        yield _page(target, when, _failure(error))
         return
     outcome: dict[str, Any] = {
         "http_status": reply.status,
         "latency_ms": round(reply.elapsed_s * 1000),
         "body_hash": hashlib.sha256(reply.body).hexdigest(),
     }
-    # The moment of asking, by this machine's clock. What the upstream says in Date is not believed.
-    when = observed or reply.fetched_at
     try:
         parsed = target.read(reply.body)
     except Rejected as error:
@@ -95,7 +92,7 @@ def _page(
         "event_id": target.event_id,
         "source": target.source,
         "observed_at": observed.isoformat(),
-        "received_at": now().isoformat(),
+        "received_at": observed.isoformat(),
         "currency": "USD",
         "body_hash": None,
         "http_status": None,
@@ -105,6 +102,13 @@ def _page(
     }
     rows = parsed.rows if parsed else []
     return Page(rows=rows, expected=len(rows), meta=meta, last=True, step=f"poll of event {target.event_id}")
+
+
+async def database_time(db: Database) -> datetime:
+    """The moment of asking, by the one clock that all workers share. Neither this machine's clock nor what the
+    upstream says in Date is believed: either may be wrong by hours."""
+    moment: datetime = await db.fetch_value("select clock_timestamp()")
+    return moment
 
 
 def stated_time(args: Mapping[str, Any]) -> datetime | None:

@@ -32,12 +32,21 @@ returns double precision language plpgsql set search_path = '' as $$
 declare
     v_demand double precision;
     v_stretch double precision;
+    v_changed bigint[];
 begin
     insert into tickets.poll_state as s (event_id, base_promise_s)
     select e.id, tickets.base_promise_s(e.starts_at, e.tz, p_now, p_scale)
     from public.events e where e.source = p_source and e.active
-    on conflict (event_id) do update set base_promise_s = excluded.base_promise_s
-    where s.base_promise_s <> excluded.base_promise_s;
+      and not exists (select from tickets.poll_state o where o.event_id = e.id)
+    on conflict (event_id) do nothing;
+    -- The event's row first, as every poll does, and only where no poll is under way: the rest is for the next tick.
+    select array_agg(l.id) into v_changed from (
+        select e.id from public.events e join tickets.poll_state s on s.event_id = e.id
+        where e.source = p_source and e.active
+          and s.base_promise_s <> tickets.base_promise_s(e.starts_at, e.tz, p_now, p_scale)
+        order by e.id for no key update of e skip locked) l;
+    update tickets.poll_state s set base_promise_s = tickets.base_promise_s(e.starts_at, e.tz, p_now, p_scale)
+    from public.events e where e.id = s.event_id and s.event_id = any (v_changed);
 
     select coalesce(sum(1 / tickets.poll_interval_s(s.base_promise_s)), 0) into v_demand
     from public.events e join tickets.poll_state s on s.event_id = e.id
@@ -49,10 +58,12 @@ begin
     on conflict (source) do update set host = excluded.host, rate_per_s = excluded.rate_per_s, stretch = excluded.stretch
     where (w.host, w.rate_per_s, w.stretch) is distinct from (excluded.host, excluded.rate_per_s, excluded.stretch);
 
-    with wanted as (
+    with wanted as materialized (
         select e.id, ceil(s.base_promise_s * v_stretch - 1e-6)::int as promise_s
         from public.events e join tickets.poll_state s on s.event_id = e.id
         where e.source = p_source and e.active
+          and (e.promise_s is distinct from ceil(s.base_promise_s * v_stretch - 1e-6)::int or e.next_due is null)
+        order by e.id for no key update of e skip locked
     ), changed as (
         update public.events e
         set promise_s = w.promise_s,
@@ -61,7 +72,7 @@ begin
                              coalesce(e.last_scraped, p_now)
                              + make_interval(secs => tickets.poll_interval_s(w.promise_s)))
         from wanted w
-        where w.id = e.id and (e.promise_s is distinct from w.promise_s or e.next_due is null)
+        where w.id = e.id
         returning e.id, e.promise_s
     )
     insert into tickets.promises (event_id, since, promise_s)

@@ -52,7 +52,8 @@ language plpgsql set search_path = '' as $$
 declare
     v_counts jsonb := tickets.promote_poll(p_batch, p_run, p_meta);
 begin
-    perform tickets.after_poll((p_meta->>'event_id')::bigint, p_meta || coalesce(v_counts->'poll', '{}'));
+    perform tickets.after_poll((p_meta->>'event_id')::bigint, 
+        p_meta || jsonb_build_object('status', coalesce(v_counts->>'status', p_meta->>'status')));
     return v_counts;
 end $$;
 comment on function tickets.take_poll is 'tickets.promote_poll and tickets.after_poll, together or not at all.';
