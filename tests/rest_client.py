@@ -67,8 +67,12 @@ class Rest:
             "headers": [(k.encode(), v.encode("latin-1", "replace")) for k, v in sent.items()],
         }  # fmt: skip
         messages: list[Any] = []
+        read: list[bool] = []
 
         async def receive() -> dict[str, Any]:
+            if read:
+                await asyncio.Event().wait()
+            read.append(True)
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:

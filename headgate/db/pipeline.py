@@ -241,10 +241,17 @@ class Line:
             self.fd = -1
             self.conn.finish()
 
-    def cancel_running(self) -> None:
-        """Ask PostgreSQL to stop what runs on this connection; its requests fail with 57014."""
+    async def stop_running(self) -> None:
+        """Have PostgreSQL stop what runs on this connection, and wait until nothing does.
+
+        Nobody else may use the line meanwhile, or the late signal would stop their request.
+        """
         with contextlib.suppress(Exception):
-            self.loop.run_in_executor(None, self.conn.get_cancel().cancel)
+            await asyncio.to_thread(self.conn.get_cancel().cancel)
+        if self.jobs and self.broken is None:
+            idle: asyncio.Future[None] = self.loop.create_future()
+            self.on_idle.append(idle)
+            await idle
 
 
 class PipelinePool:
@@ -260,10 +267,12 @@ class PipelinePool:
             url, application_name=application_name, client_encoding="UTF8", connect_timeout=10
         )
         self.size = size
+        self.exclusive_max = max(1, size - max(1, size // 3))  # the others are left to short requests
         self.timeout_s = timeout_s
         self.lines: list[Line] = []
         self._opening = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._stopping: dict[Line, asyncio.Task[None]] = {}
         self._closed = False
 
     async def close(self) -> None:
@@ -301,7 +310,11 @@ class PipelinePool:
         while True:
             if self._closed:
                 raise ConnectionLost("the pool is closed")
-            if (line := self._idle()) is not None:
+            line = self._idle()
+            if not shared and sum(line.exclusive for line in self.lines) >= self.exclusive_max:
+                await self._wait(deadline)
+                continue
+            if line is not None:
                 return line
             if len(self.lines) + self._opening < self.size:
                 return await self._open()
@@ -327,21 +340,36 @@ class PipelinePool:
                 self._waiting.remove(waiter)
 
     async def run(self, groups: Sequence[Sequence[Step]], *, shared: bool = True) -> list[pq.abc.PGresult]:
-        """Run the groups on a connection and return the results of their statements, in order."""
+        """Run the groups on a connection and return the results of their statements, in order.
+
+        What may take long runs with `shared` off: nobody waits behind it, and it is stopped when cancelled.
+        """
         for attempt in itertools.count(1):
             line = await self._pick(shared=shared)
+            line.exclusive = not shared
             try:
                 return await line.run(groups)
             except ServerError as error:
                 if attempt >= RETRIES or not self._stale(line, error):
                     raise
             except asyncio.CancelledError:
-                if not shared and line.load == 1:
-                    line.cancel_running()
+                if not shared and line.jobs:
+                    self._stop(line)
                 raise
             finally:
+                if not shared and line not in self._stopping:
+                    line.exclusive = False
                 self._wake()
         raise AssertionError("unreachable")
+
+    def _stop(self, line: Line) -> None:
+        def stopped(_: asyncio.Task[None]) -> None:
+            del self._stopping[line]
+            line.exclusive = False
+            self._wake()
+
+        self._stopping[line] = asyncio.create_task(line.stop_running())
+        self._stopping[line].add_done_callback(stopped)
 
     @staticmethod
     def _stale(line: Line, error: ServerError) -> bool:

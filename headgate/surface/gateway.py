@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -90,12 +92,28 @@ class Surface:
         try:
             body = await _body(receive, headers, self.settings.max_body_bytes)
             incoming = Incoming(scope["method"], path, scope["query_string"], headers, body)
+            if path.startswith("/rpc/"):
+                return await self._watched(incoming, receive)
             return await self.rest.handle(incoming)
         except TooLarge:
             return _failure(413, "PGRST102", f"The body is longer than {self.settings.max_body_bytes} bytes")
         except Exception:
             log.exception("rest_failed", request_id=request_id, method=scope["method"], path=path)
             return _failure(500, "PGRSTX00", f"Internal error; the log has it under request id {request_id}")
+
+    async def _watched(self, incoming: Incoming, receive: Receive) -> Answer:
+        """Answer a call; when the client goes away meanwhile, its function is stopped."""
+        work = asyncio.create_task(self.rest.handle(incoming))
+        gone = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            return Answer(499, [("Content-Length", "0")])
+        finally:
+            gone.cancel()
+            if not work.done():
+                work.cancel()
 
     def _allowed(self, origin: str) -> str | None:
         origins = self.settings.server_cors_allowed_origins
@@ -136,6 +154,7 @@ class Surface:
         return [("X-Request-Id", request_id)]
 
 
+@lru_cache(maxsize=2048)
 def encode(text: str) -> bytes:
     """A header part as bytes; line ends would start another header."""
     return text.replace("\r", " ").replace("\n", " ").encode("latin-1", "replace")
@@ -143,7 +162,13 @@ def encode(text: str) -> bytes:
 
 def _request_id(headers: list[tuple[str, str]]) -> str:
     given = next((v for k, v in headers if k == "x-request-id"), "")
-    return given if given and len(given) <= 128 and given.isprintable() else uuid.uuid4().hex
+    return given if given and len(given) <= 128 and given.isprintable() else os.urandom(12).hex()
+
+
+async def _gone(receive: Receive) -> None:
+    """Return when the client has closed the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _body(receive: Receive, headers: list[tuple[str, str]], most: int) -> bytes:

@@ -130,6 +130,7 @@ class Settings:
         sends = settings.request_settings
         self.tells_request = sends == "all" or (sends == "auto" and catalog.reads_request)
         self.tells_request = self.tells_request or settings.db_pre_request is not None
+        self._short: dict[tuple[str, str, bool], tuple[Step, int]] = {}
         self._paths = {s: self._search_path(s) for s in settings.db_schemas}
         pre = settings.db_pre_request
         self.pre_request = None
@@ -147,6 +148,12 @@ class Settings:
     ) -> Step:  # fmt: skip
         """The statement that gives a transaction its role, claims, search path and request."""
         role = identity.role
+        if (
+            not self.tells_request
+            and not function_settings
+            and (request is None or not request.preferences.timezone)
+        ):
+            return self._short_step(schema, identity, read_only=read_only)
         pairs: list[tuple[str, bytes]] = [("search_path", self._paths[schema])]
         pairs += [(k, v.encode()) for k, v in self.catalog.role_settings.get(role, {}).items()]
         pairs.append(("role", role.replace("\0", "").encode()))
@@ -164,16 +171,40 @@ class Settings:
         if request is not None and request.preferences.timezone is not None:
             pairs.append(("timezone", request.preferences.timezone.encode()))
         pairs += [(k, v.encode()) for k, v in (function_settings or {}).items()]
-        pairs += [(k, v.encode()) for k, v in self.settings.app_settings.items()]
+        pairs += self._last(role, read_only=read_only)
+        return self._set(pairs)
+
+    def _last(self, role: str, *, read_only: bool) -> list[tuple[str, bytes]]:
+        pairs = [(k, v.encode()) for k, v in self.settings.app_settings.items()]
         if self.settings.statement_timeout_ms and "statement_timeout" not in self.catalog.role_settings.get(
             role, {}
         ):
             pairs.append(("statement_timeout", str(self.settings.statement_timeout_ms).encode()))
-        if read_only:
-            pairs.append(("transaction_read_only", b"on"))
+        return [*pairs, ("transaction_read_only", b"on")] if read_only else pairs
+
+    def _set(self, pairs: list[tuple[str, bytes]]) -> Step:
         sql, name = _set_statement(tuple(k for k, _ in pairs))
         values = [v.replace(b"\0", b"") for _, v in pairs]
         return Step(sql, values, name if self.settings.db_prepared_statements else None)
+
+    def _short_step(self, schema: str, identity: Identity, *, read_only: bool) -> Step:
+        """The same where nobody asks about the request: only the claims differ between users of a role."""
+        key = (schema, identity.role, read_only)
+        known = self._short.get(key)
+        if known is None:
+            role = identity.role
+            pairs = [("search_path", self._paths[schema])]
+            pairs += [(k, v.encode()) for k, v in self.catalog.role_settings.get(role, {}).items()]
+            pairs.append(("role", role.replace("\0", "").encode()))
+            place = len(pairs)
+            step = self._set([*pairs, ("request.jwt.claims", b""), *self._last(role, read_only=read_only)])
+            if len(self._short) > 256:
+                self._short.clear()
+            known = self._short[key] = (step, place)
+        step, place = known
+        values = list(step.parameters)
+        values[place] = identity.claims
+        return Step(step.sql, values, step.name)
 
 
 @lru_cache(maxsize=256)
@@ -241,16 +272,18 @@ class Executor:
         decides = not plan.read_only and self._depends(plan, request)
         isolation = self._isolation(plan, identity.role)
         rollback = self._rolls_back(request)
+        shared = plan.kind != "call"  # a function may take long
         if decides and not rollback:
             results = await self._decided(plan, request, steps, isolation)
         elif rollback:
             begin = self._begin(isolation, read_only=plan.read_only)
-            results = (await self.pool.run([[begin, *steps, SYNC_CONSTRAINTS], [ROLLBACK]]))[1:-2]
+            groups = [[begin, *steps, SYNC_CONSTRAINTS], [ROLLBACK]]
+            results = (await self.pool.run(groups, shared=shared))[1:-2]
         elif isolation is not None:
             begin = self._begin(isolation, read_only=plan.read_only)
-            results = (await self.pool.run([[begin, *steps, COMMIT], [ROLLBACK]]))[1:-2]
+            results = (await self.pool.run([[begin, *steps, COMMIT], [ROLLBACK]], shared=shared))[1:-2]
         else:
-            results = await self.pool.run([steps])
+            results = await self.pool.run([steps], shared=shared)
         return self._answer(plan, request, results, decided=decides and not rollback)
 
     def _answer(
@@ -324,9 +357,7 @@ class Executor:
         except ServerError as error:
             if error.code not in STALE_CODES:
                 raise
-        unnamed = [
-            Step(s.sql, s.parameters) for s in steps
-        ]  # prepared statements of that connection are stale
+        unnamed = [Step(s.sql, s.parameters) for s in steps]  # what was prepared there is out of date
         return await self._attempt(plan, request, unnamed, isolation)
 
     async def _attempt(

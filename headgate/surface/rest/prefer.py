@@ -57,9 +57,14 @@ class Preferences:
         )
 
 
+NOTHING = Preferences()
+
+
 @lru_cache(maxsize=512)
 def preferences(headers: tuple[str, ...], tx_override: bool) -> Preferences:
     """Read every Prefer header; the first of several values wins."""
+    if not headers:
+        return NOTHING
     found: dict[str, str] = {}
     invalid = []
     for part in (p.strip() for h in headers for p in h.split(",")):

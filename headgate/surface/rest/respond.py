@@ -12,6 +12,7 @@ from headgate.surface.rest.errors import Header, RestError
 from headgate.surface.rest.execute import Rows7
 from headgate.surface.rest.nodes import Plan
 from headgate.surface.rest.parse import Request
+from headgate.surface.rest.prefer import NOTHING
 from headgate.surface.rest.settings import RestSettings
 
 
@@ -23,6 +24,7 @@ class Answer:
     headers: list[Header]
     body: bytes = b""
     reason: str | None = None
+    varies: bool = False  # whether it has a Vary header of its own
 
 
 def encoded(text: str) -> str:
@@ -58,6 +60,8 @@ def _content_headers(plan: Plan, request: Request) -> list[Header]:
 
 
 def _applied(plan: Plan, request: Request) -> list[Header]:
+    if request.preferences is NOTHING:
+        return []
     resolves = bool(plan.write and (plan.write.key or request.query.on_conflict is not None))
     text = request.preferences.for_answer(kind=plan.kind, resolves=resolves).applied()
     return [("Preference-Applied", text)] if text else []
@@ -153,6 +157,7 @@ def _overridden(answer: Answer, got: Rows7) -> Answer:
     if got.headers is not None:
         own = _own_headers(got.headers)
         names = {k.lower() for k, _ in own}
+        answer.varies = "vary" in names
         answer.headers = [h for h in answer.headers if h[0].lower() not in names] + own
     return answer
 

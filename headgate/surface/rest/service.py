@@ -28,6 +28,7 @@ from headgate.surface.rest.sqlstate import from_server
 
 log = structlog.get_logger(__name__)
 PLANS_MAX = 4096
+Head = tuple[str, bytes, str | None, str | None, str | None]
 RELOAD_CODES = (
     "42P01",
     "42703",
@@ -43,14 +44,17 @@ LEGACY = (
 
 
 class Timing:
-    """Milliseconds of each stage, for the Server-Timing header."""
+    """Milliseconds of each stage, for the Server-Timing header; keeps none unless `on`."""
 
-    def __init__(self) -> None:
-        self.last = time.perf_counter()
+    def __init__(self, *, on: bool) -> None:
+        self.on = on
+        self.last = time.perf_counter() if on else 0.0
         self.parts: list[str] = []
 
     def mark(self, name: str) -> None:
         """Close a stage."""
+        if not self.on:
+            return
         now = time.perf_counter()
         self.parts.append(f"{name};dur={(now - self.last) * 1000:.1f}")
         self.last = now
@@ -68,9 +72,9 @@ class RestService:
         self.settings = settings
         self.catalog: Catalog | None = None
         self.pool = self._pool(settings)
-        self.calls = self.pool
         self.verifier = self._verifier(settings)
         self._plans: OrderedDict[Any, Compiled] = OrderedDict()
+        self._heads: OrderedDict[Head, tuple[Request, Compiled]] = OrderedDict()
         self._executor: Executor | None = None
         self._reload_lock = asyncio.Lock()
         self._reloaded_at = 0.0
@@ -123,7 +127,7 @@ class RestService:
             if settings != self.settings:
                 self.verifier = self._verifier(settings)
             self.settings, self.catalog = settings, catalog
-            self._plans = OrderedDict()
+            self._plans, self._heads = OrderedDict(), OrderedDict()
             session = Settings(settings, catalog)
             self._executor = Executor(self.pool, settings, session, catalog)
             self._reloaded_at = time.monotonic()
@@ -165,14 +169,14 @@ class RestService:
         """Answer a request; every failure becomes an answer too."""
         identity: Identity | None = None
         try:
-            timing = Timing()
+            timing = Timing(on=self.settings.server_timing_enabled)
             identity = self.identify(incoming)
             timing.mark("jwt")
             answer = await self._serve(incoming, identity, timing)
-            if self.settings.server_timing_enabled:
+            if timing.on:
                 timing.mark("response")
                 answer.headers.append(timing.header())
-            if not any(k.lower() == "vary" for k, _ in answer.headers):
+            if not answer.varies:
                 answer.headers.append(VARY)
             return answer
         except RestError as error:
@@ -234,6 +238,15 @@ class RestService:
     async def _serve(self, incoming: Incoming, identity: Identity, timing: Timing) -> Answer:
         executor = await self._ready()
         catalog = executor.catalog
+        head = self._head(incoming)
+        known = self._heads.get(head) if head is not None else None
+        if known is not None:
+            request, compiled = known
+            timing.mark("parse")
+            timing.mark("plan")
+            got, estimate = await executor.run(compiled, incoming, request, identity)
+            timing.mark("transaction")
+            return respond(compiled.plan, request, got, estimate, self.settings)
         request = parse_request(incoming, self.settings)
         timing.mark("parse")
         if request.kind in ("info", "call_info"):
@@ -241,6 +254,10 @@ class RestService:
         if request.kind == "root":
             return await openapi.answer(request, incoming, identity, executor)
         compiled = self._compiled(request, catalog)
+        if head is not None and request.kind == "read" and not compiled.plan.warnings:
+            self._heads[head] = (request, compiled)
+            if len(self._heads) > PLANS_MAX:
+                self._heads.popitem(last=False)
         timing.mark("plan")
         got, estimate = await executor.run(compiled, incoming, request, identity)
         timing.mark("transaction")
@@ -250,6 +267,23 @@ class RestService:
             text = f"{LEGACY} Update {pairs} in query string filters, orders or limits."
             answer.headers.append(("Warning", f'299 PostgREST "{text}"'))
         return answer
+
+    @staticmethod
+    def _head(incoming: Incoming) -> Head | None:
+        """What alone decides the plan and literals of a GET; None for other requests."""
+        if incoming.method != "GET" or len(incoming.query) > 1024:
+            return None
+        accept = profile = content = None
+        for name, value in incoming.headers:
+            if name in ("prefer", "range"):
+                return None
+            if name == "accept" and accept is None:
+                accept = value
+            elif name == "accept-profile" and profile is None:
+                profile = value
+            elif name == "content-type" and content is None:
+                content = value
+        return incoming.path, incoming.query, accept, profile, content
 
     def _compiled(self, request: Request, catalog: Catalog) -> Compiled:
         prefer, payload = request.preferences, request.payload
