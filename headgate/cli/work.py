@@ -142,13 +142,13 @@ def _many(rows: list[dict[str, Any]]) -> Group | Text:
 
 def _line(row: dict[str, Any]) -> Table:
     line = Table.grid(padding=(0, 1))
-    for width in (7, 28, 11, 26, 0):
-        line.add_column(width=width or None, no_wrap=True)
+    for width in (6, 26, 9, 14, None):
+        line.add_column(width=width, no_wrap=True)
     colour = _COLOURS.get(row["state"], "white")
     name = row["source"] + (f" {row['key']}" if row["key"] else "")
     done = row["state"] == "succeeded"
     total = row["expected"] or (row["seen"] if done else None)
-    bar = ProgressBar(total=total or 1, completed=row["seen"] if total else int(done), width=24)
+    bar = ProgressBar(total=total or 1, completed=row["seen"] if total else int(done), width=14)
     line.add_row(str(row["id"]), name, f"[{colour}]{row['state']}[/{colour}]", bar, _figures(row))
     return line
 
