@@ -20,6 +20,16 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "results"
 
 
+def scale() -> float:
+    """The share of the full size to measure, from `BENCH_SCALE`. Below 1 is a trial: its figures are not kept."""
+    return float(os.environ.get("BENCH_SCALE", "1"))
+
+
+def sized(full: int, least: int = 1) -> int:
+    """`full` scaled down for a trial, never below `least`."""
+    return max(least, int(full * scale()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """One measured number. `target` and `holds` where a promise was made about it."""
@@ -77,9 +87,8 @@ def write(
     command: str,
     about: str = "",
     samples: Any = None,
-    publish: bool = True,
 ) -> None:
-    """Print `figures` as a table and, unless `publish` is False (a trial at a small size), keep them as a result."""
+    """Print `figures` as a table and, unless this is a trial (`scale() < 1`), keep them as a result."""
     made = {
         "command": command,
         "commit": commit(),
@@ -88,7 +97,7 @@ def write(
     }
     print(title)
     print(_table(figures))
-    if not publish:
+    if scale() < 1:
         return
     RESULTS.mkdir(parents=True, exist_ok=True)
     document = {

@@ -23,6 +23,7 @@ from headgate.base.errors import DatabaseError, Fenced
 from headgate.db import Connection, Database, errors
 from headgate.engine import schedule
 from headgate.engine.fetch_errors import FetchError, RateLimited
+from headgate.engine.finish import Finisher
 from headgate.engine.jobs import (
     STALE,
     Cancel,
@@ -132,6 +133,7 @@ class Worker:
         self._concurrency = concurrency
         self._limits = limits or Limits(lease_s=lease_s)
         self._books = _Books()
+        self._finisher = Finisher(db, 0)
         self._wake = asyncio.Event()
         self._stopping = False
         self._beaten = 0.0
@@ -154,6 +156,7 @@ class Worker:
                 await self._wind_down()
             finally:
                 await _end([*tasks, stopped, *(r.task for r in self._books.running.values() if r.task)])
+                await self._finisher.close()
                 await self._sign_off()
 
     # ---- claiming and settling
@@ -218,7 +221,8 @@ class Worker:
 
     def _start(self, job: Job) -> None:
         running = _Running(
-            JobContext(job, self._db, worker=self.id, lease_s=self._limits.lease_s), time.monotonic()
+            JobContext(job, self._db, worker=self.id, finisher=self._finisher, lease_s=self._limits.lease_s),
+            time.monotonic(),
         )
         self._books.running[job.id, job.attempt] = running
         running.task = asyncio.create_task(self._handle(running))
@@ -252,6 +256,7 @@ class Worker:
             Q.start_worker, (self.name, list(self._queues), self._concurrency, self._limits.lease_s)
         )
         self.id = int(row["id"]) if row else 0
+        self._finisher = Finisher(self._db, self.id)
         self._beaten = time.monotonic()
 
     async def _heart(self) -> None:

@@ -282,6 +282,28 @@ async def test_finish_writes_and_settles_together_or_not_at_all(database: Databa
     assert await database.fetch_all("select job from effects") == [{"job": job}, {"job": job}]
 
 
+async def test_finishing_together_keeps_each_job_whole_when_others_fail(database: Database) -> None:
+    """Twenty jobs meet in one transaction; one writes nonsense: nineteen effects."""
+    await database.execute("create table effects (job bigint)")
+    together = asyncio.Barrier(20)
+
+    async def handler(ctx: JobContext) -> None:
+        await together.wait()
+        value = "none" if ctx.job.args["n"] == 7 else ctx.job.id
+        await ctx.finish(("insert into effects values (%s::text::bigint)", (value,)), result=ctx.job.args)
+
+    async with working(database, {"write": handler}, concurrency=20) as worker:
+        await eventually(lambda: worker.id > 0)
+        async with database.connection() as conn:
+            await enqueue_many(conn, [NewJob(kind="write", args={"n": n}, max_attempts=1) for n in range(20)])
+        for job in await database.fetch_all("select id, args from control.jobs"):
+            state = "failed" if job["args"]["n"] == 7 else "succeeded"
+            found = await until(database, job["id"], state)
+            assert found["result"] == (None if state == "failed" else job["args"])
+    written = await database.fetch_all("select count(*) as n, count(distinct job) as jobs from effects")
+    assert written == [{"n": 19, "jobs": 19}]
+
+
 async def test_rolled_back_settlement_does_not_leave_the_job_running(database: Database) -> None:
     async def handler(ctx: JobContext) -> None:
         with contextlib.suppress(ZeroDivisionError):

@@ -24,6 +24,9 @@ select control.fence_job(%s, %s, %s, %s);
 -- name: settle
 select control.settle_job(%s, %s, %s, %s, %s, %s, %s, %s) as state;
 
+-- name: settle_owned
+select control.settle_owned(%s, %s::bigint[], %s::integer[], %s::jsonb);
+
 -- name: work
 select settled, claimed::text as claimed, wait_s from control.work(%s, %s::bigint[], %s::integer[], %s, %s);
 

@@ -1,5 +1,6 @@
 -- Settling under the fence: only the claim that still owns the job (same worker, same attempt, running) may end it.
--- The fence's SQLSTATE is HG301.
+-- The fence's SQLSTATE is HG301. `starts_with(state, ...)` instead of `=` where a job is found by its id: no partial index
+-- is then considered, so a plan made while the table was empty cannot walk through all running jobs.
 
 -- Locks the job's row until the transaction ends, so that nobody can recover the job under it. A worker that freezes
 -- inside such a transaction loses its connection after p_idle_s, and with it the lock.
@@ -7,7 +8,7 @@ create function control.fence_job(p_job bigint, p_worker bigint, p_attempt integ
 returns void language plpgsql set search_path = '' as $$
 begin
   perform from control.jobs j
-    where j.id = p_job and j.state = 'running' and j.worker = p_worker and j.attempt = p_attempt
+    where j.id = p_job and starts_with(j.state, 'running') and j.worker = p_worker and j.attempt = p_attempt
     for no key update;
   if not found then
     raise exception 'job % is no longer owned by attempt % of worker %', p_job, p_attempt, p_worker
@@ -50,7 +51,7 @@ begin
                    greatest(0, coalesce(p_delay_s, control.backoff_s(j.attempt - j.excused))) as delay_s) s),
          worker = null, cancelling = false, result = p_result,
          error_code = p_code, error = p_error, finished_at = v_now
-   where j.id = p_job and j.state = 'running' and j.worker = p_worker and j.attempt = p_attempt
+   where j.id = p_job and starts_with(j.state, 'running') and j.worker = p_worker and j.attempt = p_attempt
   returning j.state into v_state;
   if not found then
     raise exception 'job % is no longer owned by attempt % of worker %', p_job, p_attempt, p_worker
@@ -71,11 +72,32 @@ begin
      set state = case when j.cancelling then 'cancelled' else 'succeeded' end, worker = null, cancelling = false,
          error_code = null, error = null, finished_at = clock_timestamp()
     from unnest(p_ids, p_attempts) as d(id, attempt)
-   where j.id = d.id and j.attempt = d.attempt and j.worker = p_worker and j.state = 'running';
+   where j.id = d.id and j.attempt = d.attempt and j.worker = p_worker and starts_with(j.state, 'running');
   get diagnostics v_count = row_count;
   return v_count;
 end
 $$;
 comment on function control.settle_jobs is 'Marks returned jobs succeeded (cancelled, where that was asked); gives how many were still owned.';
 
-revoke all on function control.fence_job, control.backoff_s, control.settle_job, control.settle_jobs from public;
+-- Jobs that finish in this transaction together with what they wrote: all of them, or HG301 and none.
+create function control.settle_owned(p_worker bigint, p_ids bigint[], p_attempts integer[], p_results jsonb) returns void
+language plpgsql set search_path = '' set enable_seqscan = off as $$
+declare
+  v_count integer;
+begin
+  update control.jobs j
+     set state = 'succeeded', worker = null, cancelling = false, error_code = null, error = null,
+         result = nullif(p_results -> (d.n - 1)::integer, 'null'), finished_at = clock_timestamp()
+    from unnest(p_ids, p_attempts) with ordinality as d(id, attempt, n)
+   where j.id = d.id and j.attempt = d.attempt and j.worker = p_worker and starts_with(j.state, 'running');
+  get diagnostics v_count = row_count;
+  if v_count <> cardinality(p_ids) then
+    raise exception '% of % jobs are no longer owned by worker %', cardinality(p_ids) - v_count, cardinality(p_ids), p_worker
+      using errcode = 'HG301', hint = 'The jobs were recovered, cancelled or settled meanwhile; nothing was written.';
+  end if;
+end
+$$;
+comment on function control.settle_owned is 'Marks jobs succeeded with their results, all or none; HG301 when one is stale.';
+
+revoke all on function control.fence_job, control.backoff_s, control.settle_job, control.settle_jobs,
+  control.settle_owned from public;

@@ -1,6 +1,7 @@
 -- Claiming. One claim at a time per queue (advisory lock), and one at a time among all queues where limited lanes have
 -- ready jobs: two claimers never see the same free place.
--- Planner settings: the partial indexes must be used whatever the statistics said when the plan was made.
+-- Planner settings: the partial indexes must be used whatever the statistics said when the plan was made, and none of
+-- them (hence starts_with) where jobs are found by id.
 
 -- The names of up to p_limit ready lanes after p_after and up to p_until: a loose index scan, one step a lane,
 -- however many jobs wait in each.
@@ -109,7 +110,7 @@ begin
      where j.id in (select m.id from control.jobs m
                      where m.id in (select f.id from free f where f.key is not null
                                        and exists (select from control.lanes l where l.key = f.key))
-                       and m.state = 'ready' for update skip locked)
+                       and starts_with(m.state, 'ready') for update skip locked)
     returning j.id
   ), picks as (
     select f.id, f.priority, f.run_at from free f
@@ -130,7 +131,7 @@ begin
   end if;
 
   with held as (
-    select j.id from control.jobs j where j.id = any (v_ids) and j.state = 'ready' for update skip locked
+    select j.id from control.jobs j where j.id = any (v_ids) and starts_with(j.state, 'ready') for update skip locked
   ), taken as (
     update control.jobs j
        set state = 'running', attempt = j.attempt + 1, worker = p_worker, started_at = v_now, finished_at = null

@@ -29,7 +29,7 @@ begin
                         when j.attempt - j.excused >= j.max_attempts then 'failed' else 'ready' end,
            worker = null, cancelling = false, error_code = 'HG302', finished_at = v_now,
            error = 'The worker stopped answering while the job ran.'
-      from held h where j.id = h.id and j.state = 'running'
+      from held h where j.id = h.id
     returning j.queue
   ), told as (
     select pg_notify('headgate_jobs', f.queue), f.n from (select queue, count(*) as n from freed group by queue) f
