@@ -19,6 +19,7 @@ _COMMANDS = {
     "status": "headgate.cli.status",
     "doctor": "headgate.cli.status",
     "migrate": "headgate.cli.database",
+    "gen": "headgate.cli.gen",
     "jobs": "headgate.cli.jobs",
     "run": "headgate.cli.work",
     "runs": "headgate.cli.work",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +31,10 @@ ALWAYS_ALLOWED = "Accept, Accept-Language, Content-Language"
 DAY_S = "86400"
 
 
+Resolver = Callable[[str], Awaitable[str | None]]  # API key → role
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
 class TooLarge(Exception):
     """The body is longer than allowed."""
 
@@ -37,11 +42,14 @@ class TooLarge(Exception):
 class Surface:
     """An ASGI application for everything below `prefix`."""
 
-    def __init__(self, settings: RestSettings, *, prefix: str = "/rest/v1") -> None:
+    def __init__(
+        self, settings: RestSettings, *, prefix: str = "/rest/v1", resolve_key: Resolver | None = None
+    ) -> None:
         self.settings = settings
         self.prefix = prefix
         self._raw_prefix = prefix.encode()
         self.rest = RestService(settings)
+        self.resolve_key = resolve_key
 
     async def start(self) -> None:
         """Connect and read the catalog."""
@@ -92,6 +100,7 @@ class Surface:
         try:
             body = await _body(receive, headers, self.settings.max_body_bytes)
             incoming = Incoming(scope["method"], path, scope["query_string"], headers, body)
+            incoming = await self._with_role(incoming)
             if path.startswith("/rpc/"):
                 return await self._watched(incoming, receive)
             return await self.rest.handle(incoming)
@@ -100,6 +109,19 @@ class Surface:
         except Exception:
             log.exception("rest_failed", request_id=request_id, method=scope["method"], path=path)
             return _failure(500, "PGRSTX00", f"Internal error; the log has it under request id {request_id}")
+
+    async def _with_role(self, incoming: Incoming) -> Incoming:
+        """The request with the role of an opaque API key, in `apikey` or as the bearer."""
+        if self.resolve_key is None:
+            return incoming
+        bearer = (incoming.header("authorization") or "").removeprefix("Bearer ").strip()
+        for key in dict.fromkeys((bearer, incoming.header("apikey") or "")):
+            if key and key.count(".") != 2:
+                role = await self.resolve_key(key)
+                return replace(incoming, key_role=role) if role is not None else incoming
+            if key:
+                break  # a token of a user outranks the key
+        return incoming
 
     async def _watched(self, incoming: Incoming, receive: Receive) -> Answer:
         """Answer a call; when the client goes away meanwhile, its function is stopped."""
@@ -197,6 +219,22 @@ def _failure(status: int, code: str, message: str) -> Answer:
     return Answer(status, headers, body)
 
 
-def create_surface(settings: RestSettings, *, prefix: str = "/rest/v1") -> Surface:
-    """The surface for a database. Mount it at `prefix`, call `start` before and `close` after."""
-    return Surface(settings, prefix=prefix)
+def create_surface(
+    settings: RestSettings, *, prefix: str = "/rest/v1", resolve_key: Resolver | None = None
+) -> Surface:
+    """The surface for a database, with a look-up of opaque API keys. `start` before use and `close` after."""
+    return Surface(settings, prefix=prefix, resolve_key=resolve_key)
+
+
+def mount(surface: Surface, app: Application) -> Application:
+    """An ASGI application that gives the surface what lies below its prefix, and `app` everything else."""
+    prefix, below = surface.prefix, surface.prefix + "/"
+
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] == "http" and (path == prefix or path.startswith(below)):
+            await surface(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return mounted

@@ -58,3 +58,6 @@ grant select, insert, update, delete on public.clients, public.projects, public.
 grant select on public.clients, public.projects, public.tasks, public.people, public.people_tasks,
   public.counters, public.open_tasks to anon;
 grant select on public.open_tasks to authenticated, service_role;
+create table public.spans (id int primary key, span int4range);
+insert into public.spans values (1, '[1,3)'), (2, '[4,6)');
+grant select on public.spans to anon, authenticated, service_role;

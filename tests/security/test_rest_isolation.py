@@ -13,7 +13,7 @@ from joserfc.jwk import OctKey
 from headgate.db.pipeline import Step
 from headgate.testing.database import TestCluster
 from tests.database.rest_fixture import rest_service
-from tests.rest_client import Rest, Reply, token
+from tests.rest_client import Reply, Rest, token
 
 A = "00000000-0000-0000-0000-00000000000a"
 B = "00000000-0000-0000-0000-00000000000b"
@@ -144,7 +144,8 @@ async def test_nothing_of_a_failed_request_reaches_the_next_one(rest: Rest) -> N
     for _ in range(10):
         failed = await asyncio.gather(
             admin.post("/rpc/fail", {"code": "P0001"}), admin.post("/clients", {"id": 1, "name": "twice"}),
-            admin.patch("/tasks", {"name": "X"}, Accept="application/vnd.pgrst.object+json"), admin.get("/clients?id=eq.x"),
+            admin.patch("/tasks", {"name": "X"}, Accept="application/vnd.pgrst.object+json"),
+            admin.get("/clients?id=eq.x"),
         )  # fmt: skip
         assert all(r.status >= 400 for r in failed)
         assert await who(rest) == "anon"

@@ -45,6 +45,7 @@ class Incoming:
     query: bytes
     headers: Sequence[tuple[str, str]]
     body: bytes = b""
+    key_role: str | None = None  # the role of a good opaque API key
 
     def header(self, name: str) -> str | None:
         """The first header of that name."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 HOISTED = ("statement_timeout", "plan_filter.statement_cost_limit", "default_transaction_isolation")
+ALIASES = {"db_pool": "db_pool_size", "db_schema": "db_schemas"}  # older names
 TRUE = ("true", "1", "on", "yes")
 
 
@@ -102,12 +103,12 @@ def _read(raw: Mapping[str, str]) -> dict[str, Any]:
     return out
 
 
-def from_environment(environment: Mapping[str, str]) -> RestSettings:
-    """Settings from PostgREST's own variables, `PGRST_DB_URI` and so on."""
+def from_environment(environment: Mapping[str, str], **fixed: Any) -> RestSettings:
+    """Settings from PostgREST's own variables, `PGRST_DB_URI` and so on; `fixed` ones have the last word."""
     raw: dict[str, str] = {}
     for key, text in environment.items():
         if key.startswith("PGRST_APP_SETTINGS_"):
             raw["app_settings_" + key[19:].lower()] = text
         elif key.startswith("PGRST_"):
-            raw[key[6:].lower()] = text
-    return RestSettings(**_read(raw))
+            raw[ALIASES.get(key[6:].lower(), key[6:].lower())] = text
+    return RestSettings(**{**_read(raw), **fixed})
