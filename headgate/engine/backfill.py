@@ -40,7 +40,7 @@ async def plan_backfill(
     """
     chosen = app.source(source) if isinstance(source, str) else source
     if not chunks:
-        raise JobError(f"A backfill of {chosen.name} without chunks has nothing to do.", code="HG306")
+        raise JobError(f"A backfill of {chosen.name} without chunks has nothing to do.", code="HG316")
     params = {
         "app": app.name,
         "source": chosen.name,
@@ -111,14 +111,14 @@ async def progress(db: Database, backfill_id: int) -> dict[str, Any]:
     """`state`, `chunks`, `done`, `failed`, `rows` promoted, and `eta_s` from the last twenty chunks."""
     row = await db.fetch_one(Q.progress, {"backfill": backfill_id})
     if row is None:
-        raise JobError(f"There is no backfill {backfill_id}.", code="HG307")
+        raise JobError(f"There is no backfill {backfill_id}.", code="HG317")
     return row
 
 
 async def _row(db: Database, backfill_id: int) -> dict[str, Any]:
     row = await db.fetch_one(Q.one, {"backfill": backfill_id})
     if row is None:
-        raise JobError(f"There is no backfill {backfill_id}.", code="HG307")
+        raise JobError(f"There is no backfill {backfill_id}.", code="HG317")
     return row
 
 
@@ -126,4 +126,4 @@ async def _set(db: Database, backfill_id: int, state: str, *before: str) -> None
     changed = await db.execute(Q.set_state, {"backfill": backfill_id, "state": state, "before": list(before)})
     if changed == 0:
         row = await _row(db, backfill_id)
-        raise JobError(f"Backfill {backfill_id} is {row['state']}; it cannot become {state}.", code="HG308")
+        raise JobError(f"Backfill {backfill_id} is {row['state']}; it cannot become {state}.", code="HG318")

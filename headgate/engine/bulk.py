@@ -57,7 +57,7 @@ async def ingest_file(
     """Promote the JSON lines of `path` through `source` of `app`, as one run; memory stays at a few chunks.
 
     `resume` goes on where an earlier run of the same unchanged file stopped; otherwise the file is read from its
-    start. `key` defaults to the file's name. Raises SourceError HG410 if the file cannot be read, HG411 for a line
+    start. `key` defaults to the file's name. Raises SourceError HG430 if the file cannot be read, HG431 for a line
     over 64 MB, and whatever promote raises; what was promoted before stays.
     """
     chosen = app.source(source) if isinstance(source, str) else source
@@ -81,7 +81,7 @@ def _open(path: Path) -> tuple[BinaryIO, int, int]:
         found = path.stat()
         return path.open("rb"), found.st_size, found.st_mtime_ns
     except OSError as error:
-        raise SourceError(f"{path.name} cannot be read: {error.strerror}.", code="HG410") from error
+        raise SourceError(f"{path.name} cannot be read: {error.strerror}.", code="HG430") from error
 
 
 def _position(cursor: Any, identity: Mapping[str, Any]) -> tuple[int, int]:
@@ -121,7 +121,7 @@ def _read(file: BinaryIO, rest: bytes, size: int) -> tuple[bytes, bytes, bool]:
         parts.append(block)
         have += len(block)
         if have > LONGEST_LINE:
-            raise SourceError(f"A line is longer than {LONGEST_LINE >> 20} MB.", code="HG411")
+            raise SourceError(f"A line is longer than {LONGEST_LINE >> 20} MB.", code="HG431")
 
 
 class _Work:

@@ -326,7 +326,7 @@ async def list_runs(
 
 
 async def one_run(db: Database, run_id: int, *, rejects: int = 20) -> dict[str, Any]:
-    """One run with its `steps`, `findings` and first `rejects`. Raises JobError HG305 if there is none."""
+    """One run with its `steps`, `findings` and first `rejects`. Raises JobError HG315 if there is none."""
     row = await db.fetch_one(Q.one, {"run": run_id})
     if row is None:
         raise JobError(f"There is no run {run_id}.", code="HG315", hint="`headgate runs` lists them.")

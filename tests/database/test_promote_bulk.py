@@ -115,4 +115,4 @@ async def test_a_held_chunk_stops_the_file(db: Database, tmp_path: Path) -> None
 async def test_a_file_that_cannot_be_read_is_named(db: Database, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none\.jsonl cannot be read") as caught:
         await ingest_file(db, demo(pages()), "items", tmp_path / "none.jsonl")
-    assert caught.value.code == "HG410"
+    assert caught.value.code == "HG430"
