@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from headgate.db import Database, errors
+from headgate.db import Database, errors, processes
 from headgate.db.embedded import EmbeddedServer
 from headgate.testing.database import TestCluster
 from tests.database.promote_demo import SCHEMA
@@ -233,14 +233,19 @@ async def test_promote_through_kill_9_of_the_postmaster(tmp_path_factory: Any, v
             for seed, at in ((41, 9), (42, 17), (43, 23)):
                 await db.execute(RESET)
                 await asyncio.to_thread(victim.run, db.url, seed, "table", at, "inside")
-                os.kill(cluster.server.pid, signal.SIGKILL)
-                await reopened(cluster.server)
+                await killed(cluster.server)
                 await back(db)
                 await finish(db, victim, seed, "table")
     finally:
         await cluster.stop()
 
 
-async def reopened(server: EmbeddedServer) -> None:
-    """Start the server again, as its supervisor would."""
+async def killed(server: EmbeddedServer) -> None:
+    """Kill the postmaster and start the server again, as its supervisor would."""
+    pid = server.pid
+    os.kill(pid, signal.SIGKILL)
+    for _ in range(500):
+        if processes.start_mark(pid) is None:
+            break
+        await asyncio.sleep(0.01)
     await server._ensure()
