@@ -37,11 +37,17 @@ class Bench:
         return self.simulator.world
 
     def order(
-        self, kind: str, *, production: int | None = None, count: int | None = None, **options: Any
+        self,
+        kind: str,
+        *,
+        production: int | None = None,
+        count: int | None = None,
+        rate: float = 1.0,
+        **options: Any,
     ) -> None:
         """Have answers spoilt from now on."""
         self.simulator.faults.orders.append(
-            Fault(kind=kind, production=production, count=count, options=options)
+            Fault(kind=kind, production=production, count=count, rate=rate, options=options)
         )
 
     def heal(self) -> None:
@@ -74,7 +80,8 @@ class Bench:
     async def last_poll(self, event: dict[str, Any]) -> dict[str, Any]:
         """The newest poll of an event."""
         row = await self.db.fetch_one(
-            "select * from public.polls where event_id = %s order by seq desc limit 1", [event["id"]]
+            "select * from public.polls where event_id = %s order by observed_at desc, received_at desc limit 1",
+            [event["id"]],
         )
         assert row is not None
         return row

@@ -19,7 +19,7 @@ import orjson
 MAX_LISTINGS = 20_000
 MAX_QUANTITY = 200
 #: A price from here on is a seller's placeholder, not an offer: such listings are left out and counted.
-ABSURD_CENTS = 100_000_000  # one million dollars a ticket
+ABSURD_CENTS = 25_000_001  # more than a quarter of a million dollars a ticket
 
 _KEYS = re.compile(rb'"\s*:')
 _MONEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")

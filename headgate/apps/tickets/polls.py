@@ -68,7 +68,7 @@ def accepted(parsed: Parsed) -> dict[str, Any]:
         "status": "accepted",
         "reason": None,
         "currency": parsed.currency,
-        "global": parsed.totals,
+        "global": {"listingCount": parsed.listing_count, "ticketCount": parsed.ticket_count},
         "excluded": {why: {"listings": n, "tickets": q} for why, (n, q) in parsed.excluded.items()},
     }
 

@@ -24,7 +24,7 @@ class Rates:
 
     sale: float = 0.045
     pull: float = 0.050  # taken off and put back under a new id soon after
-    withdraw: float = 0.0015  # taken off for good, unsold
+    withdraw: float = 0.0005  # taken off for good, unsold: an owner in eighty a day decides to go
     reprice: float = 0.18
     arrive: float = 0.047  # times the target number of listings
     flap_per_event: float = 0.25  # fee level switches per event and hour
@@ -265,7 +265,7 @@ class Market:
         self._record("relist", listing, listing.quantity, new_id=back.id)
         self._remove(listing)
         self._sequence += 1
-        delay = self.rng.uniform(0.5, 14.0) * 60 / self.rates.pace
+        delay = (0.2 + self.rng.expovariate(1 / 2.0)) * 60 / self.rates.pace
         heapq.heappush(self._returning, (self.now + delay, self._sequence, back))
 
     def _withdraw(self, listing: Listing) -> None:
