@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
@@ -21,8 +22,13 @@ from headgate.base.ids import uuid7
 from headgate.base.settings import Settings
 from headgate.console.mount import Screens, console
 from headgate.db import Database, errors
+from headgate.db.keys import Keyring, ensure_jwt_secret
 from headgate.engine.manifest import App, Services, installed_apps
+from headgate.surface.gateway import Surface, create_surface
+from headgate.surface.known import KnownKeys
+from headgate.surface.rest.settings import RestSettings
 
+REST = "/rest/v1"
 _EXPOSED = (
     "ETag",
     "X-Request-Id",
@@ -51,6 +57,7 @@ def create_app(
     router beside the settings (`verify_token`: async token → claims or None).
     """
     chosen = _chosen(settings) if apps is None else apps
+    rest = _rest(settings, db)
     app = FastAPI(
         title="Headgate",
         version=__version__,
@@ -58,7 +65,7 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan,
+        lifespan=_lifespan(rest.surface),
     )
     for one in chosen:
         if one.api is not None:
@@ -68,21 +75,50 @@ def create_app(
     app.add_route("/metrics", _metrics(db))
     app.add_route("/", _front)
     app.mount("/console", console(_screens(chosen), publishable_key=publishable_key))
-    allowed = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     shared = CORSMiddleware(
         app,
-        allow_origins=allowed,
+        allow_origins=_origins(settings),
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=_EXPOSED,
         max_age=3600,
     )
-    return Guard(shared, max_body_bytes=settings.max_body_bytes)
+    return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest)
 
 
-@contextlib.asynccontextmanager
-async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
-    yield  # what an application's router keeps running is in the router's own lifespan, merged into this one
+def _rest(settings: Settings, db: Database) -> KnownKeys:
+    """The REST surface on the same database, over connections of its own."""
+    secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
+    known: dict[str, str] = {}
+    chosen = RestSettings(
+        db_uri=db.url,
+        db_schemas=tuple(name.strip() for name in settings.rest_schemas.split(",") if name.strip()),
+        db_max_rows=settings.rest_max_rows or None,
+        db_pool_size=settings.pool_size,
+        jwt_secret=secret or ensure_jwt_secret(settings.data_dir / "jwt_secret"),
+        api_keys=known,
+        max_body_bytes=settings.rest_max_body_bytes,
+        statement_timeout_ms=settings.rest_statement_timeout_ms,
+        server_cors_allowed_origins=() if "*" in _origins(settings) else tuple(_origins(settings)),
+    )
+    return KnownKeys(create_surface(chosen, prefix=REST), Keyring(db), known)
+
+
+def _lifespan(surface: Surface) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # What an application's router keeps running is in the router's own lifespan, merged into this one.
+        await surface.start()
+        try:
+            yield
+        finally:
+            await surface.close()
+
+    return lifespan
+
+
+def _origins(settings: Settings) -> list[str]:
+    return [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
 
 
 def _chosen(settings: Settings) -> list[App]:
@@ -133,6 +169,33 @@ _TOO_LARGE = (
 
 class _BodyTooLarge(Exception):
     pass
+
+
+class Surfaced:
+    """The whole server: the surface below its prefix, with its own request ids, CORS and caps; else the rest."""
+
+    def __init__(self, app: ASGIApp, rest: KnownKeys) -> None:
+        self._app = app
+        self.rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request or connection, or the lifespan."""
+        path = scope.get("path", "")
+        if scope["type"] != "http" or not (path == REST or path.startswith(REST + "/")):
+            await self._app(scope, receive, send)
+            return
+        status, started = 0, monotonic()
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self.rest(scope, receive, watched)
+        finally:
+            metrics.REQUESTS.labels(REST, str(status)).inc()
+            metrics.REQUEST_SECONDS.labels(REST).observe(monotonic() - started)
 
 
 class Guard:

@@ -74,6 +74,27 @@ class Settings(BaseSettings):
         default=2_000_000, ge=1, description="Bytes that the body of a request may have, at most."
     )
 
+    rest_schemas: str = Field(
+        default="public",
+        description="Schemas that `/rest/v1` serves, comma-separated; the first is the default.",
+    )
+    rest_max_rows: int = Field(
+        default=1000, ge=0, description="Rows that one answer of `/rest/v1` has, at most. 0: no limit."
+    )
+    rest_max_body_bytes: int = Field(
+        default=50_000_000, ge=1, description="Bytes that a body sent to `/rest/v1` may have, at most."
+    )
+    rest_statement_timeout_ms: int = Field(
+        default=8000,
+        ge=0,
+        description="Milliseconds that a statement of `/rest/v1` may run, unless its role has a limit. 0: any.",
+    )
+    jwt_secret: SecretStr | None = Field(
+        default=None,
+        description="What signs users' tokens: a secret of 32 characters or more, a JWK or a JWKS. "
+        "Empty: one made at the first start, in `data_dir`.",
+    )
+
     def url(self) -> str | None:
         """The database URL in clear, for the driver only."""
         return self.database_url.get_secret_value() if self.database_url else None

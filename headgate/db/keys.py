@@ -60,11 +60,24 @@ def _read_or_make(file: Path) -> dict[str, str]:
     keys: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     fresh = {role: keys.get(role) or token(prefix) for role, prefix in PREFIXES.items()}
     if fresh != keys:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            json.dump(fresh, out, indent=2)
+        _write_secret(file, json.dumps(fresh, indent=2))
     return fresh
+
+
+def _write_secret(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+
+
+def ensure_jwt_secret(file: Path) -> str:
+    """The secret that signs this installation's tokens, made at the first start, readable by its owner only."""
+    secret = file.read_text().strip() if file.exists() else ""
+    if not secret:
+        secret = token(size=48)
+        _write_secret(file, secret)
+    return secret
 
 
 class Keyring:
