@@ -14,6 +14,7 @@ from headgate.base.errors import SettingsError
 from headgate.base.ids import token
 from headgate.db import Database
 
+VISITOR_PREFIX = "hg_visitor_"
 PREFIXES = {"anon": "sb_publishable_", "service_role": "sb_secret_"}
 
 
@@ -56,6 +57,12 @@ async def ensure_keys(db: Database, file: Path) -> dict[str, str]:
     return fresh
 
 
+async def create_visitor(db: Database) -> tuple[str, str]:
+    """A new visitor: the id (the `sub` of the claims) and the token, returned in clear this one time."""
+    secret = token(VISITOR_PREFIX)
+    return str(await db.fetch_value("select control.create_visitor(%s)", (_hash(secret),))), secret
+
+
 def _read_or_make(file: Path) -> dict[str, str]:
     keys: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     fresh = {role: keys.get(role) or token(prefix) for role, prefix in PREFIXES.items()}
@@ -88,6 +95,7 @@ class Keyring:
         self._memory_s = memory_s
         self._size = size
         self._seen: dict[bytes, tuple[float, ApiKey | None]] = {}
+        self._visitors: dict[bytes, tuple[float, str | None]] = {}
 
     async def verify(self, key: str) -> ApiKey | None:
         """The key's number and role, or None when it is unknown or revoked."""
@@ -100,4 +108,17 @@ class Keyring:
         if len(self._seen) >= self._size:
             self._seen.clear()
         self._seen[hashed] = (monotonic() + self._memory_s, found)
+        return found
+
+    async def visitor(self, token_: str) -> str | None:
+        """The id of the visitor who holds this token, or None."""
+        hashed = _hash(token_)
+        known = self._visitors.get(hashed)
+        if known and known[0] > monotonic():
+            return known[1]
+        row = await self._db.fetch_one("select control.verify_visitor(%s)::text as id", (hashed,))
+        found = row["id"] if row else None
+        if len(self._visitors) >= self._size:
+            self._visitors.clear()
+        self._visitors[hashed] = (monotonic() + self._memory_s, found)
         return found

@@ -9,8 +9,9 @@ from fastapi import Path, Request
 from headgate.apps.tickets.api_answer import need_user, written
 from headgate.apps.tickets.api_desk import Desk, Limit, Offset, caller_of
 from headgate.apps.tickets.api_errors import invalid, not_found
-from headgate.apps.tickets.api_models import Alert, AlertChange, AlertFire, Envelope, NewAlert
+from headgate.apps.tickets.api_models import Alert, AlertChange, AlertFire, Envelope, NewAlert, Session
 from headgate.db import SQL
+from headgate.db.keys import create_visitor
 
 AlertId = Annotated[int, Path(ge=1, lt=2**63, description="The rule's number.")]
 _UNITS = {
@@ -22,16 +23,26 @@ _LIST = SQL("select * from public.list_alerts() order by id desc limit %(limit)s
 _ONE = SQL("select * from public.list_alerts() where id = %(id)s")
 _FIRES = SQL("select * from public.list_alert_fires() order by id desc limit %(limit)s offset %(offset)s")
 _CREATE = SQL(
-    "select public.create_alert(%(event_id)s, %(kind)s, %(threshold)s, %(zone)s, %(group_size)s, %(note)s) as id"
+    "select public.create_alert(%(event_id)s, %(kind)s, %(threshold)s::numeric, %(zone)s, "
+    "%(group_size)s::integer, %(note)s) as id"
 )
-_CHANGE = SQL("select public.change_alert(%(id)s, %(threshold)s, %(active)s, %(note)s) as found")
+_CHANGE = SQL("select public.change_alert(%(id)s, %(threshold)s::numeric, %(active)s, %(note)s) as found")
 _DELETE = SQL("delete from public.alert_rules where id = %(id)s")
 
 
 def add(desk: Desk) -> None:
     """Add the endpoints."""
+    _add_session(desk)
     _add_reading(desk)
     _add_writing(desk)
+
+
+def _add_session(desk: Desk) -> None:
+    @desk.router.post("/session", response_model=Envelope[Session], status_code=201, tags=["alerts"])
+    async def session(request: Request) -> Any:
+        """A visitor's token for whoever has no account: send it as a Bearer token to own alert rules."""
+        visitor, token = await create_visitor(desk.db)
+        return written(request, {"user_id": visitor, "access_token": token}, status=201)
 
 
 def _add_reading(desk: Desk) -> None:

@@ -37,7 +37,7 @@ class Question:
     """One query: SQL that returns rows, SQL that returns one JSON object of meta, and their parameters.
 
     `event_id` names the one event the answer is about, None when it is about many. `one` unwraps the single row;
-    `ctes` are named queries that both may read.
+    `ctes` are named queries that both may read. `life_s`: kept that long whatever changes, for costly answers.
     """
 
     query: Composed | SQL
@@ -46,6 +46,7 @@ class Question:
     event_id: int | None = None
     one: bool = False
     ctes: Composed | None = None
+    life_s: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -99,7 +100,7 @@ class Answers:
         if task is None:
             task = asyncio.create_task(self._keep(key, caller, question))
             self._asking[key] = task
-            if question.event_id is not None:
+            if question.event_id is not None and question.life_s is None:
                 self._by_event.setdefault(question.event_id, set()).add(key)
         return await asyncio.shield(task)
 
@@ -130,7 +131,7 @@ class Answers:
             if not rows:
                 raise not_found("There is nothing under this id.")
             data = orjson.dumps(rows[0])
-        life = SINGLE_S if question.event_id is not None else MANY_S
+        life = question.life_s or (MANY_S if question.event_id is None else SINGLE_S)
         return Answer(data, meta, _etag(data, meta), monotonic() + life)
 
 
@@ -152,11 +153,16 @@ def _same(header: str | None, etag: str) -> bool:
     return "*" in tags or etag in tags or etag.removeprefix("W/") in tags
 
 
+def unchanged(request: Request, answer: Answer) -> bool:
+    """Whether the client says that it has this answer already."""
+    return _same(request.headers.get("if-none-match"), answer.etag)
+
+
 def respond(request: Request, answer: Answer) -> Response:
     """200 with the envelope, or 304 when the client already has it."""
     headers = {"ETag": answer.etag, "Cache-Control": "no-cache", "Vary": "apikey, Authorization"}
     headers.update(getattr(request.state, "quota_headers", {}))
-    if _same(request.headers.get("if-none-match"), answer.etag):
+    if unchanged(request, answer):
         return Response(status_code=304, headers=headers)
     return Response(answer.body(), media_type="application/json", headers=headers)
 

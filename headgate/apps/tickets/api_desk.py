@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
+from pydantic import AfterValidator
 
-from headgate.apps.tickets.api_answer import Answers, Question, respond
+from headgate.apps.tickets.api_answer import Answers, Question, respond, unchanged
 from headgate.apps.tickets.api_filters import Columns, documented
 from headgate.apps.tickets.api_gate import Caller, Gate
 from headgate.apps.tickets.api_live import Live
@@ -34,7 +35,19 @@ Until = Annotated[datetime | None, Query(description="Up to, and not including, 
 Granularity = Annotated[
     Literal["hourly", "daily"], Query(description="Size of a bucket; a day is the venue's day.")
 ]
-GroupSize = Annotated[Literal[1, 2, 4], Query(description="How many sit together: 1, 2 or 4.")]
+
+
+def _group(value: int) -> int:
+    if value not in (1, 2, 4):
+        raise ValueError("must be 1, 2 or 4")
+    return value
+
+
+GroupSize = Annotated[
+    int,
+    Query(description="How many sit together: 1, 2 or 4.", json_schema_extra={"enum": [1, 2, 4]}),
+    AfterValidator(_group),
+]
 Limit = Annotated[int, Query(ge=1, le=100, description="Rows, at most.")]
 Offset = Annotated[int, Query(ge=0, le=10_000_000, description="Rows to skip.")]
 Order = Annotated[
@@ -86,7 +99,11 @@ class Desk:
 
     async def answer(self, request: Request, question: Question) -> Any:
         """Ask as the caller of `request` and respond."""
-        return respond(request, await self.answers.ask(caller_of(request), question))
+        caller = caller_of(request)
+        answer = await self.answers.ask(caller, question)
+        if unchanged(request, answer):
+            request.state.quota_headers = self.gate.refund(caller, request.state.quota_headers)
+        return respond(request, answer)
 
 
 def caller_of(request: Request) -> Caller:

@@ -32,6 +32,7 @@ from headgate.apps.tickets.api_models import (
     Forecast,
     Listing,
     Percentiles,
+    Poll,
     Section,
     SeriesPoint,
     Snapshot,
@@ -205,6 +206,18 @@ def _add_history(desk: Desk) -> None:
         }
         return await desk.answer(request, Question(query, EVENT_META, params, event_id))
 
+    @get("/events/{event_id}/polls", response_model=Envelope[list[Poll]], tags=["event"])
+    async def polls(
+        request: Request, *, event_id: EventId, since: Since = None, limit: Limit = 100, offset: Offset = 0
+    ) -> Any:
+        """Attempts to read the listings, newest first (three hours by default), failed ones with their reason."""
+        query = SQL(
+            "select * from public.event_polls(%(event_id)s, %(since)s) "
+            "order by observed_at desc limit %(limit)s offset %(offset)s"
+        )
+        params = {"event_id": event_id, "since": utc(since), "limit": limit, "offset": offset}
+        return await desk.answer(request, Question(query, NOW_META, params, event_id))
+
     @get("/events/{event_id}/percentiles", response_model=Envelope[list[Percentiles]], tags=["event"])
     async def percentiles(
         request: Request, event_id: EventId, zone: Zone = None, since: Since = None, until: Until = None
@@ -231,8 +244,8 @@ def _add_history(desk: Desk) -> None:
         what stayed away for two complete polls without a relist, high counts everything that left.
         """
         query = SQL(
-            "select * from public.event_exits(%(event_id)s, %(zone)s, %(since)s, %(until)s) "
-            "order by gone_at desc, listing_id limit %(limit)s offset %(offset)s"
+            "select * from public.event_exits"
+            "(%(event_id)s, %(zone)s, %(since)s, %(until)s, %(limit)s, %(offset)s)"
         )
         params = {
             "event_id": event_id,
@@ -264,7 +277,8 @@ def _add_outlook(desk: Desk) -> None:
         """Tickets sold a day and days of supply, both as intervals."""
         query = SQL("select * from public.event_velocity(%(event_id)s, %(zone)s, %(days)s)")
         params = {"event_id": event_id, "zone": zone, "days": days}
-        return await desk.answer(request, Question(query, NOW_META, params, event_id, one=True))
+        question = Question(query, NOW_META, params, event_id, one=True)
+        return await desk.answer(request, question)
 
     @get("/events/{event_id}/forecast", response_model=Envelope[Forecast], tags=["event"])
     async def forecast(
@@ -277,4 +291,5 @@ def _add_outlook(desk: Desk) -> None:
         """The get-in price to come, with an interval and the error of the same method on held-out history."""
         query = SQL("select * from public.event_forecast(%(event_id)s, %(zone)s, %(hours)s)")
         params = {"event_id": event_id, "zone": zone, "hours": hours}
-        return await desk.answer(request, Question(query, NOW_META, params, event_id, one=True))
+        question = Question(query, NOW_META, params, event_id, one=True, life_s=20)
+        return await desk.answer(request, question)

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import Request
 
 from headgate.apps.tickets.api_errors import ApiError
-from headgate.db.keys import Keyring
+from headgate.db.keys import VISITOR_PREFIX, Keyring
 from headgate.db.quota import Quotas
 from headgate.engine.manifest import Services
 
@@ -87,6 +87,11 @@ class Gate:
             )
         request.state.caller = Caller(claims, bucket)
 
+    def refund(self, caller: Caller, headers: Mapping[str, str]) -> dict[str, str]:
+        """Give the request back to the caller, and the headers that say so."""
+        self.quotas.refund(caller.bucket)
+        return {**headers, "X-RateLimit-Remaining": str(int(headers["X-RateLimit-Remaining"]) + 1)}
+
     async def _recognise(self, request: Request, host: str) -> tuple[Mapping[str, Any], str, int]:
         bearer = _bearer(request)
         key = request.headers.get("apikey") or (bearer if bearer and bearer.startswith("sb_") else None)
@@ -102,6 +107,11 @@ class Gate:
         return claims, bucket, limit
 
     async def _user(self, token: str) -> Mapping[str, Any]:
+        if token.startswith(VISITOR_PREFIX):
+            visitor = await self._keyring.visitor(token)
+            if visitor is None:
+                raise ApiError("UNAUTHORIZED", "This visitor is unknown; ask for a new session.")
+            return {"role": "authenticated", "sub": visitor, "is_anonymous": True}
         claims = await self._verify_token(token) if self._verify_token else None
         if claims is None or claims.get("role") not in {"anon", "authenticated", "service_role"}:
             raise ApiError("UNAUTHORIZED", "This token is not valid here.")

@@ -118,4 +118,4 @@ def add(desk: Desk) -> None:
         query = _FRESHNESS.format(order=found.order)
         meta = _PAGE_META.format(id=Identifier("event_id"), more=_SUMMARY)
         params = {**found.params, "limit": limit, "offset": offset}
-        return await desk.answer(request, Question(query, meta, params, ctes=hits))
+        return await desk.answer(request, Question(query, meta, params, ctes=hits, life_s=3))

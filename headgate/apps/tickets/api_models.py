@@ -202,6 +202,18 @@ class Listing(Shape):
     since: datetime
 
 
+class Poll(Shape):
+    """One attempt to read an event's listings; rejected and failed ones change no price."""
+
+    observed_at: datetime
+    status: Literal["accepted", "unchanged", "rejected", "failed"]
+    reason: str | None
+    get_in: float | None
+    total_listings: int | None
+    total_tickets: int | None
+    latency_ms: int | None
+
+
 class Percentiles(Shape):
     """Prices by percentile from a mergeable sketch (relative error at most 1 %)."""
 
@@ -227,7 +239,7 @@ class Exit(Shape):
     price: float
     last_seen: datetime
     gone_at: datetime
-    kind: str
+    kind: Literal["sold", "unsure", "frozen"]
 
 
 class Velocity(Shape):
@@ -324,6 +336,13 @@ class Freshness(Shape):
     failed_24h: int
     last_failure: str | None
     next_due: datetime | None
+
+
+class Session(Shape):
+    """A visitor: keep the token, it is shown this once."""
+
+    user_id: str
+    access_token: str
 
 
 AlertKind = Literal["price_below", "price_drop_pct", "inventory_below", "new_listing", "back_in_stock"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headgate.apps.tickets import demo, jobs, recording, sources, upkeep
+from headgate.apps.tickets import alerts, api, demo, jobs, recording, sources, upkeep
 from headgate.apps.tickets.replay import replay
+from headgate.apps.tickets.screens import SCREENS
 from headgate.apps.tickets.settings import TicketsSettings
 from headgate.engine.manifest import App, Source
 from headgate.engine.schedule import Schedule
@@ -34,12 +35,16 @@ app = App(
         "tickets.productions": jobs.sweep("tickets.productions"),
         "tickets.seatgeek_events": jobs.sweep("tickets.seatgeek_events"),
         "tickets.ticketmaster": jobs.sweep("tickets.ticketmaster"),
+        alerts.KIND: alerts.handler,
         **upkeep.JOBS,
     },
     schedules=(
         Schedule(name="tickets.plan", kind="tickets.plan", every_s=1.0, priority=10),
+        Schedule(name=alerts.KIND, kind=alerts.KIND, every_s=5.0, priority=5),
         *upkeep.SCHEDULES,
     ),
+    api=api.router,
+    screens=SCREENS,
     settings=TicketsSettings,
     demo=demo.demo,
     replay=replay,

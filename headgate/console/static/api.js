@@ -3,6 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "./names.js";
 
 let key = null;
 let session = null;
+let asking = null;
 
 export function configure(publishable) {
   key = publishable;
@@ -18,7 +19,7 @@ export class ApiFailure extends Error {
 }
 
 /** One request. Resolves with the whole envelope; rejects with `ApiFailure`, also when the server is away. */
-export async function call(path, { params, method = "GET", body, signal, user = false } = {}) {
+export async function call(path, { params, method = "GET", body, signal, user = false, again = true } = {}) {
   const url = new URL(path, location.origin);
   for (const [name, value] of Object.entries(params || {})) {
     if (value !== null && value !== undefined && value !== "") url.searchParams.set(name, value);
@@ -38,18 +39,30 @@ export async function call(path, { params, method = "GET", body, signal, user = 
   let envelope = null;
   try { envelope = text ? JSON.parse(text) : null; } catch { envelope = null; }
   if (answer.ok && envelope && envelope.success) return envelope;
+  if (user && again && answer.status === 401) {
+    forgetUser();
+    return call(path, { params, method, body, signal, user, again: false });
+  }
   const error = (envelope && envelope.error) || { code: "INTERNAL_ERROR", message: `The server answered ${answer.status}.` };
   throw new ApiFailure(error.code, error.message, answer.status, error.details);
 }
 
+/** This visitor's token, asked for at the first need and kept by the browser. */
 async function userToken() {
-  if (session && session.expires_at > Date.now() / 1000 + 60) return session.access_token;
-  try { session = JSON.parse(localStorage.getItem("headgate-session") || "null"); } catch { session = null; }
-  if (session && session.expires_at > Date.now() / 1000 + 60) return session.access_token;
-  const envelope = await call("/api/session", { method: "POST", body: session ? { refresh_token: session.refresh_token } : {} });
-  session = envelope.data;
-  localStorage.setItem("headgate-session", JSON.stringify(session));
-  return session.access_token;
+  if (!session) {
+    try { session = localStorage.getItem("headgate-visitor"); } catch { session = null; }
+  }
+  if (!session) {
+    asking ||= call("/api/session", { method: "POST" });
+    try { session = (await asking).data.access_token; } finally { asking = null; }
+    try { localStorage.setItem("headgate-visitor", session); } catch { /* private mode: kept until the page is left */ }
+  }
+  return session;
+}
+
+function forgetUser() {
+  session = null;
+  try { localStorage.removeItem("headgate-visitor"); } catch { /* nothing was kept */ }
 }
 
 // ---- live -----------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ export function until(iso) {
 export function when(iso, tz, style = "full") {
   if (!iso) return DASH;
   const options = style === "day" ? { weekday: "short", month: "short", day: "numeric" }
+    : style === "minute" ? { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }
     : style === "hour" ? { weekday: "short", hour: "2-digit", minute: "2-digit", hour12: false }
     : { weekday: "short", month: "short", day: "numeric", year: "numeric", hour: "2-digit", minute: "2-digit", hour12: false };
   try {

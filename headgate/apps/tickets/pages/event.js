@@ -8,7 +8,7 @@ import { Sections } from "./sections.js";
 import { Listings } from "./listings.js";
 
 const TABS = [["overview", "Overview"], ["sections", "Sections"], ["listings", "Listings"]];
-const SPANS = [["1", "24 h"], ["3", "3 d"], ["7", "7 d"], ["30", "30 d"], ["365", "All"]];
+const SPANS = [["0.125", "3 h"], ["1", "24 h"], ["3", "3 d"], ["7", "7 d"], ["30", "30 d"], ["365", "All"]];
 
 export function Event({ id, tab, query, base }) {
   const read = useRead(`/api/events/${id}/snapshot`, {}, { event: id });
@@ -30,19 +30,27 @@ export function Event({ id, tab, query, base }) {
 
 function Overview({ id, read }) {
   const [zone, setZone] = useState("");
-  const [span, setSpan] = useState("7");
+  const [chosen, setSpan] = useState(null);
   const zones = read.data ? read.data.zones : [];
   const mine = read.data && (zone ? zones.find((z) => z.zone === zone) : read.data.now);
   const currency = read.meta && read.meta.currency;
-  const granularity = Number(span) > 30 ? "daily" : "hourly";
   const hour = Math.floor(Date.now() / 3600000);
-  const since = new Date((hour - 24 * Number(span)) * 3600000).toISOString();
-  const series = useRead(`/api/events/${id}/series`, { zone, since, granularity }, { event: id, quiet: 3000 });
+  const days = chosen ? Number(chosen) : 7;
+  const granularity = days > 30 ? "daily" : days < 1 ? "poll" : "hourly";
+  const since = new Date((hour - 24 * Math.max(1, days)) * 3600000).toISOString();
+  const rolled = useRead(`/api/events/${id}/series`, { zone, since, granularity: granularity === "daily" ? "daily" : "hourly" }, { event: id, quiet: 3000 });
+  const polls = useRead(`/api/events/${id}/polls`, {}, { event: id, quiet: 2000 });
+  // A young history is a few hours at most: then single polls say more than hours.
+  const young = !chosen && rolled.data && rolled.data.length < 5 && polls.data && polls.data.length > 1;
+  const close = (young || granularity === "poll") && !zone;
+  const series = close ? { ...polls, data: polls.data && rowsOf(polls.data) } : rolled;
+  const span = close && !chosen ? "0.125" : String(chosen || "7");
+  const shape = { days: close ? 0.125 : days, granularity: close ? "poll" : granularity === "poll" ? "hourly" : granularity };
   const velocity = useRead(`/api/events/${id}/velocity`, { zone }, { event: id, quiet: 10000 });
   const forecast = useRead(`/api/events/${id}/forecast`, { zone }, { event: id, quiet: 30000 });
   const pace = velocity.data;
   const tz = read.data && read.data.event.tz;
-  if (read.data && !read.data.now.total_listings && series.data && !series.data.length) {
+  if (read.data && !read.data.now.total_listings && rolled.data && !rolled.data.length && polls.data && !polls.data.length) {
     return html`<div class="card"><${Empty} title="Nothing is known about this event yet">Its first accepted poll will appear here by itself. If none comes, see <a href="#/tickets/freshness" class="name">Freshness</a> for what went wrong.<//></div>`;
   }
   return html`<div class="stack">
@@ -59,19 +67,25 @@ function Overview({ id, read }) {
       <div class="card-head"><div><h2>Price per ticket</h2><p>All-in. The band holds the middle half of what was listed.</p></div>
         <div class="row"><label class="field"><span class="hidden">Zone</span><select class="input" value=${zone} onChange=${(e) => setZone(e.target.value)}><option value="">Whole event</option>${zones.map((z) => html`<option key=${z.zone} value=${z.zone}>${z.zone}</option>`)}</select></label>
         <${Segmented} label="Time shown" options=${SPANS} value=${span} onChange=${setSpan} /></div></div>
-      <${Loaded} read=${series} height=${348}>${(rows) => html`<${Prices} rows=${rows} forecast=${forecast.data} days=${Number(span)} granularity=${granularity} currency=${currency} tz=${tz} />`}<//>
+      <${Loaded} read=${series} height=${348}>${(rows) => html`<${Prices} rows=${rows} forecast=${forecast.data} ...${shape} currency=${currency} tz=${tz} />`}<//>
     </div>
     <div class="pairs">
       <div class="card"><div class="card-head"><div><h2>Inventory</h2><p>Tickets on sale, averaged over observed time.</p></div></div>
-        <${Loaded} read=${series} height=${220}>${(rows) => html`<${Stock} rows=${rows} days=${Number(span)} granularity=${granularity} tz=${tz} />`}<//></div>
+        <${Loaded} read=${series} height=${220}>${(rows) => html`<${Stock} rows=${rows} ...${shape} tz=${tz} />`}<//></div>
       <div class="card"><div class="card-head"><div><h2>Tickets sold</h2><p>Solid: surely gone. Pale: at most, relists included.</p></div></div>
-        <${Loaded} read=${series} height=${220}>${(rows) => html`<${Sold} rows=${rows} days=${Number(span)} granularity=${granularity} tz=${tz} />`}<//></div>
+        <${Loaded} read=${rolled} height=${220}>${(rows) => html`<${Sold} rows=${rows} days=${Math.max(1, days)} granularity=${granularity === "daily" ? "daily" : "hourly"} tz=${tz} />`}<//></div>
     </div>
     <div class="cols">
       <div class="card flush"><div class="card-head"><div><h2>Zones</h2></div></div><${Zones} zones=${zones} currency=${currency} onPick=${setZone} picked=${zone} /></div>
       <div class="stack"><${Outlook} read=${forecast} currency=${currency} now=${mine} /><${Exits} id=${id} zone=${zone} currency=${currency} /></div>
     </div>
   </div>`;
+}
+
+/** Accepted polls as rows of the chart, oldest first. */
+function rowsOf(polls) {
+  return polls.filter((p) => p.status === "accepted" || p.status === "unchanged").reverse()
+    .map((p) => ({ timestamp: p.observed_at, get_in: p.get_in, total_tickets: p.total_tickets, total_listings: p.total_listings, coverage: 1 }));
 }
 
 function interval(lo, hi) {
@@ -107,7 +121,7 @@ const NONE = [];
 
 function Prices({ rows, forecast, days, granularity, currency, tz }) {
   const [ahead, setAhead] = useState(true);
-  const points = ahead && days <= 30 && forecast && forecast.status === "ok" ? forecast.points : NONE;
+  const points = ahead && days >= 1 && days <= 30 && forecast && forecast.status === "ok" ? forecast.points : NONE;
   const grid = useGrid(rows, days, granularity, points);
   const lines = useMemo(() => {
     const byTime = new Map(points.map((p) => [Date.parse(p.timestamp) / 1000, p]));
@@ -135,12 +149,12 @@ function Prices({ rows, forecast, days, granularity, currency, tz }) {
   const now = Date.now() / 1000;
   const last = rows[rows.length - 1];
   return html`<div class="row spread"><${Legend} items=${[["Get-in", "--price"], ["Pair", "--pair"], ["Four", "--four"], ["Median", "--stock"], ["Middle half", "--band", true], ...(points.length ? [["Forecast", "--forecast-band", true]] : [])]} />
-      ${days <= 30 && forecast && forecast.status === "ok" && html`<label class="small quiet row" style=${{ gap: "6px" }}><input type="checkbox" checked=${ahead} onChange=${(e) => setAhead(e.target.checked)} />Forecast</label>`}</div>
+      ${days >= 1 && days <= 30 && forecast && forecast.status === "ok" && html`<label class="small quiet row" style=${{ gap: "6px" }}><input type="checkbox" checked=${ahead} onChange=${(e) => setAhead(e.target.checked)} />Forecast</label>`}</div>
     <${TimeChart} times=${grid.times} lines=${lines} bands=${[[2, 4, "--band"], [6, 8, "--forecast-band"]]} height=${300} group="event" tz=${tz}
-      format=${(v) => money(v, currency)} title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : "hour")}
+      format=${(v) => money(v, currency)} title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour")}
       marks=${points.length ? [{ at: now, label: "now" }] : []}
       label=${`Prices over time. Get-in is now ${money(last && last.get_in, currency)}, median ${money(last && last.median_price, currency)}.`} />
-    <${AsTable} head=${["Time", "Get-in", "Pair", "Four", "Median", "Average", "Observed"]} rows=${rows.map((r) => [when(r.timestamp, tz, granularity === "daily" ? "day" : "hour"), money(r.get_in, currency), money(r.get_in_pair, currency), money(r.get_in_four, currency), money(r.median_price, currency), money(r.avg_price, currency), share(r.coverage)])} />`;
+    <${AsTable} head=${["Time", "Get-in", "Pair", "Four", "Median", "Average", "Observed"]} rows=${rows.map((r) => [when(r.timestamp, tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour"), money(r.get_in, currency), money(r.get_in_pair, currency), money(r.get_in_four, currency), money(r.median_price, currency), money(r.avg_price, currency), share(r.coverage)])} />`;
 }
 
 function Stock({ rows, days, granularity, tz }) {
@@ -149,7 +163,7 @@ function Stock({ rows, days, granularity, tz }) {
   if (!grid.times.length) return html`<${Empty} title="No inventory in this time">Choose a longer time above.<//>`;
   return html`<${Legend} items=${[["Tickets", "--stock"], ["Listings", "--four"]]} />
     <${TimeChart} times=${grid.times} lines=${lines} height=${190} zero group="event" tz=${tz} format=${(v) => count(v)}
-      title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : "hour")} label="Tickets and listings on sale over time" />`;
+      title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour")} label="Tickets and listings on sale over time" />`;
 }
 
 function Sold({ rows, days, granularity, tz }) {
@@ -158,7 +172,7 @@ function Sold({ rows, days, granularity, tz }) {
   if (!grid.times.length) return html`<${Empty} title="No sales inferred in this time">Choose a longer time above.<//>`;
   return html`<${Legend} items=${[["Surely sold", "--sold", true], ["At most", "--sold-soft", true]]} />
     <${TimeChart} times=${grid.times} lines=${lines} height=${190} zero group="event" tz=${tz} format=${(v) => count(v)}
-      title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : "hour")} label="Tickets sold per hour, low and high estimate" />`;
+      title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour")} label="Tickets sold per hour, low and high estimate" />`;
 }
 
 function Zones({ zones, currency, onPick, picked }) {
@@ -178,12 +192,12 @@ function Outlook({ read, currency, now }) {
       const b = f.backtest;
       const moved = now && now.get_in ? (100 * (end.price - now.get_in)) / now.get_in : null;
       return html`<p><strong style=${{ fontSize: "20px" }}>${money(end.price, currency)}</strong> <span class="quiet">get-in ${when(end.timestamp, null, "hour")}</span> <${Change} value=${moved} /></p>
-        <p class="small quiet">Between ${money(end.lo, currency)} and ${money(end.hi, currency)}. ${b ? html`On ${count(b.origins)} held-out days of this history the method was off by ${money(b.mae, currency)} on average (${share(b.mape / 100, 1)}); keeping today's price would have been off by ${money(b.naive_mae, currency)}. ${b.covered != null ? `${share(b.covered)} fell inside the interval.` : ""}` : ""}</p>
+        <p class="small quiet">Between ${money(end.lo, currency)} and ${money(end.hi, currency)}. ${b ? html`On ${count(b.origins)} held-out starts within this history the method was off by ${money(b.mae, currency)} on average (${share(b.mape / 100, 1)}); keeping today's price would have been off by ${money(b.naive_mae, currency)}. ${b.covered != null ? `${share(b.covered)} fell inside the interval.` : ""}` : ""}</p>
         <p class="tiny quiet">${f.method}</p>`;
     }}<//></div>`;
 }
 
-const EXIT = { sold: ["good", "sold"], relisted: ["", "relisted"], uncertain: ["warn", "not sure"] };
+const EXIT = { sold: ["good", "sold"], unsure: ["warn", "not sure"], frozen: ["", "not judged"] };
 
 function Exits({ id, zone, currency }) {
   const read = useRead(`/api/events/${id}/exits`, { zone, limit: 12 }, { event: id, quiet: 5000 });

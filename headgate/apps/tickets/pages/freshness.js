@@ -13,7 +13,7 @@ export default function Freshness({ base }) {
   return html`<div class="head"><div><h1>Freshness</h1><p>An event keeps its promise while its newest accepted poll is younger than promised.</p></div><${Segmented} label="Events shown" options=${VIEWS} value=${late} onChange=${setLate} /></div>
     <dl class="stats" style=${{ marginBottom: "16px" }}>
       <${Stat} label="Within promise now" value=${all ? `${count(all.within)} of ${count(all.events)}` : "–"} note=${all && all.events ? share(all.within / all.events, 1) : ""} />
-      <${Stat} label="Service level, 24 h" value=${all ? share(all.service_24h, 2) : "–"} note="event-minutes within promise" />
+      <${Stat} label="Service level, 24 h" value=${all ? share(all.service_24h, 2) : "–"} note="of event-minutes" />
       <${Stat} label="Age, half below" value=${all ? duration(all.age_p50_s) : "–"} note=${all ? `95 % ${duration(all.age_p95_s)}, 99 % ${duration(all.age_p99_s)}` : ""} />
       <${Stat} label="Oldest" value=${all ? duration(all.age_max_s) : "–"} note="of all active events" />
       <${Stat} label="Starved" value=${all ? count(all.starved) : "–"} note="older than three promises" tone=${all && all.starved ? "up" : ""} />

@@ -1,0 +1,2 @@
+drop trigger tell_change on public.events;
+drop function tickets.tell_change();
