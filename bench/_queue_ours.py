@@ -50,6 +50,26 @@ async def work(url: str, mode: str, count: int) -> None:
     print(json.dumps({"seconds": float(row["s"]), "waits": waits}), flush=True)
 
 
+async def limited(url: str, count: int) -> None:
+    """Work until `count` jobs of the database have ended; each leaves a mark when it begins and when it ends."""
+    stop = asyncio.Event()
+    async with await Database.open(url, max_size=8) as db:
+
+        async def handler(ctx: JobContext) -> None:
+            insert = "insert into bench_marks (job, step) values (%s, %s)"
+            await db.execute(insert, (ctx.job.id, 1))
+            await db.execute(insert, (ctx.job.id, -1))
+
+        async def watch() -> None:
+            query = "select count(*) from control.jobs where state = 'succeeded'"
+            while await db.fetch_value(query) < count:  # noqa: ASYNC110 other processes work too
+                await asyncio.sleep(0.1)
+            stop.set()
+
+        print(json.dumps({"ready": True}), flush=True)
+        await asyncio.gather(Worker(db, {"noop": handler}, concurrency=8).run(stop), watch())
+
+
 async def fill(url: str, count: int) -> None:
     """Enqueue `count` jobs in bulk; the seconds it took."""
     async with await Database.open(url) as db, db.connection() as conn:
@@ -73,6 +93,8 @@ if __name__ == "__main__":
     step, address, *rest = sys.argv[1:]
     if step == "work":
         uvloop.run(work(address, rest[0], int(rest[1])))
+    elif step == "limited":
+        uvloop.run(limited(address, int(rest[0])))
     elif step == "fill":
         uvloop.run(fill(address, int(rest[0])))
     else:

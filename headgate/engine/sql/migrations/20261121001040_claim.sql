@@ -23,7 +23,8 @@ set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off as $$
 $$;
 comment on function control.ready_lanes is 'Lanes of a queue that have ready jobs, in order of name.';
 
--- Which ready lanes have room at p_now, and how much; next_s: seconds until a lane that waits for its rate opens.
+-- Which ready lanes have room at p_now, and how much; next_s: seconds until a lane that waits for its rate opens, or
+-- until the walk should go on.
 -- Visits at most p_visit lanes; the next claim goes on where this one stopped. The caller holds the lanes' lock.
 create function control.open_lanes(
   p_queue text, p_now timestamptz, p_limit integer, p_visit integer,
@@ -58,6 +59,9 @@ begin
            filter (where a.places > 0 and a.starts < 1)
     into keys, room, next_s
     from (select lane.*, least(places, starts, p_limit)::integer as room from lane) a;
+  if cardinality(v_names) = p_visit then
+    next_s := least(next_s, 0.05);  -- there may be more lanes than were visited
+  end if;
 end
 $$;
 comment on function control.open_lanes is 'Ready lanes with room now, by running jobs and by rate.';

@@ -92,7 +92,9 @@ declare
   v_queue text;
 begin
   update control.jobs j
-     set state = 'ready', run_at = clock_timestamp(), excused = j.attempt, finished_at = null
+     set state = 'ready', run_at = clock_timestamp(), excused = j.attempt, finished_at = null,
+         lane = case when j.key is null then ''
+                     else coalesce((select l.key from control.lanes l where l.key = j.key), '') end
    where j.id = p_job and j.state in ('failed', 'cancelled', 'scheduled')
   returning j.state, j.queue into v_state, v_queue;
   if found then
