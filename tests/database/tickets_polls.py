@@ -55,7 +55,7 @@ class Poll:
     @property
     def hash(self) -> str:
         """What the body's hash would be: equal for equal contents."""
-        docs = sorted((json.dumps(o.doc(), sort_keys=True) for o in self.offers))
+        docs = sorted(json.dumps(o.doc(), sort_keys=True) for o in self.offers)
         return hashlib.sha256("\n".join(docs).encode()).hexdigest()
 
     def meta(self, event_id: int, source: str = "test") -> dict[str, Any]:

@@ -73,8 +73,10 @@ create type tickets.change as (
 comment on type tickets.change is
     'gone (with its last price and quantity), new, or changed at a poll; holds: what changed was so at the next poll too.';
 
+-- In this function and the next the planner cannot know how many rows an array holds, and guesses too few for nested
+-- loops over a bad hour to end well: they are off. Lookups by key are lateral and stay as they are.
 create function tickets.changes(p_event bigint, p_hour timestamptz, p_instants tickets.instant[])
-returns tickets.change[] language plpgsql stable set search_path = '' as $$
+returns tickets.change[] language plpgsql stable set search_path = '' set enable_nestloop = off as $$
 declare
     v_first timestamptz;
     v_last timestamptz;
@@ -107,7 +109,9 @@ begin
             from ends e full join starts s using (listing, at)
         ), alone as materialized (
             select p.*, l.external_id, l."row"
-            from paired p join public.listings l on l.event_id = p_event and l.listing = p.listing
+            from paired p
+            cross join lateral (select x.external_id, x."row" from public.listings x
+                                where x.event_id = p_event and x.listing = p.listing offset 0) l
             where not (p.had and p.has)
         ), renamed as materialized (
             select g.listing as old_listing, g.old_base, g.old_aip, g.old_qty, n.*
@@ -162,7 +166,8 @@ create type tickets.verdict as (
 );
 
 create function tickets.verdicts(p_event bigint, p_hour timestamptz, p_instants tickets.instant[])
-returns setof tickets.verdict language plpgsql stable rows 100 set search_path = '' as $$
+returns setof tickets.verdict language plpgsql stable rows 100
+set search_path = '' set enable_nestloop = off as $$
 declare
     v_freeze timestamptz := (select tickets.freeze_of(e) from public.events e where e.id = p_event);
     v_changes tickets.change[] := tickets.changes(p_event, p_hour, p_instants);
@@ -179,17 +184,20 @@ begin
         from unnest(p_instants) as i
         left join lateral (select count(*) as n from c where c.kind = 'gone' and c.at = i.at) g on true
         where i.inside
-    ), back as materialized (
-        -- a listing gone at a poll that shows again there or at the next one: under its id, or as one like it
-        select distinct g.listing, g.at
-        from c g
-        join moments m on m.at = g.at
-        join c n on n.kind = 'new' and (n.at = g.at or n.at = m.after_at)
-          and (n.external_id = g.external_id
-               or (n.section_id = g.section_id and n."row" = g."row"
-                   and n.qty * 2 >= g.qty and n.qty <= g.qty * 2
-                   and abs(n.base - g.base)::bigint * 20 <= g.base::bigint * 7))
+    ), watch as materialized (
+        -- a listing gone at a poll may show again there or at the next one
+        select g.*, w.seen_at
+        from c g join moments m on m.at = g.at cross join lateral (values (m.at), (m.after_at)) w(seen_at)
         where g.kind = 'gone'
+    ), back as materialized (
+        select w.listing, w.at
+        from watch w join c n on n.at = w.seen_at and n.external_id = w.external_id
+        where n.kind = 'new'
+        union
+        select w.listing, w.at
+        from watch w join c n on n.at = w.seen_at and n.section_id = w.section_id and n."row" = w."row"
+        where n.kind = 'new' and n.qty * 2 >= w.qty and n.qty <= w.qty * 2
+          and abs(n.base - w.base)::bigint * 20 <= w.base::bigint * 7
     ), judged as (
         select c.*, m.frozen,
                not m.frozen and m.watched and m.after_at is not null

@@ -188,3 +188,6 @@ begin
     where r.* is distinct from excluded.*;
 end $$;
 comment on function tickets.refresh_day is 'Replace the rollup rows of one venue day by the merge of its hours.';
+
+revoke all on function tickets.refresh_hour(bigint, timestamptz), tickets.refresh_day(bigint, date) from public;
+grant execute on function tickets.refresh_hour(bigint, timestamptz), tickets.refresh_day(bigint, date) to service_role;

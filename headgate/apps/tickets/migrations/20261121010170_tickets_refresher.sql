@@ -128,7 +128,5 @@ comment on view public.daily_analytics is
     'levels. Ask with event_id, and with a zone or zone is null.';
 grant select on public.daily_analytics to anon, authenticated, service_role;
 
-revoke all on function tickets.refresh_hour(bigint, timestamptz), tickets.refresh_day(bigint, date),
-    tickets.refresh_rollups(integer) from public;
-grant execute on function tickets.refresh_hour(bigint, timestamptz), tickets.refresh_day(bigint, date),
-    tickets.refresh_rollups(integer) to service_role;
+revoke all on function tickets.refresh_rollups(integer) from public;
+grant execute on function tickets.refresh_rollups(integer) to service_role;
