@@ -119,6 +119,9 @@ begin
         cross join lateral (
             select tickets.utc_day(min(c.valid_to)) as day from tickets.spans c where c.event_id = e.id) x
         where x.day < p_before
+          and not exists (select from public.rollup_dirty d
+                          where d.event_id = e.id
+                            and d.hour < (x.day + 1)::timestamp at time zone 'UTC' + interval '1 hour')
         order by x.day, e.id limit p_limit
     loop
         v_spans := v_spans + tickets.seal_day(r.id, r.day);
