@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -25,7 +27,6 @@ from headgate.db import Database, errors
 from headgate.db.keys import Keyring, ensure_jwt_secret
 from headgate.engine.manifest import App, Services, installed_apps
 from headgate.surface.gateway import Surface, create_surface
-from headgate.surface.known import KnownKeys
 from headgate.surface.rest.settings import RestSettings
 
 REST = "/rest/v1"
@@ -65,7 +66,7 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(rest.surface),
+        lifespan=_lifespan(rest),
     )
     for one in chosen:
         if one.api is not None:
@@ -86,22 +87,27 @@ def create_app(
     return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest)
 
 
-def _rest(settings: Settings, db: Database) -> KnownKeys:
-    """The REST surface on the same database, over connections of its own."""
+def _rest(settings: Settings, db: Database) -> Surface:
+    """The REST surface on the same database, over connections of its own. PostgREST's variables go before ours."""
     secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
-    known: dict[str, str] = {}
-    chosen = RestSettings(
-        db_uri=db.url,
+    ours = RestSettings(
         db_schemas=tuple(name.strip() for name in settings.rest_schemas.split(",") if name.strip()),
         db_max_rows=settings.rest_max_rows or None,
         db_pool_size=settings.pool_size,
         jwt_secret=secret or ensure_jwt_secret(settings.data_dir / "jwt_secret"),
-        api_keys=known,
         max_body_bytes=settings.rest_max_body_bytes,
         statement_timeout_ms=settings.rest_statement_timeout_ms,
         server_cors_allowed_origins=() if "*" in _origins(settings) else tuple(_origins(settings)),
     )
-    return KnownKeys(create_surface(chosen, prefix=REST), Keyring(db), known)
+    keyring = Keyring(db)
+
+    async def role_of(key: str) -> str | None:
+        found = await keyring.verify(key)
+        return found.role if found else None
+
+    given = {f"pgrst.{k[6:].lower()}": v for k, v in os.environ.items() if k.startswith("PGRST_")}
+    chosen = dataclasses.replace(ours.overlaid(given), db_uri=db.url)
+    return create_surface(chosen, prefix=REST, resolve_key=role_of)
 
 
 def _lifespan(surface: Surface) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -174,7 +180,7 @@ class _BodyTooLarge(Exception):
 class Surfaced:
     """The whole server: the surface below its prefix, with its own request ids, CORS and caps; else the rest."""
 
-    def __init__(self, app: ASGIApp, rest: KnownKeys) -> None:
+    def __init__(self, app: ASGIApp, rest: Surface) -> None:
         self._app = app
         self.rest = rest
 

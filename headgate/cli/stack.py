@@ -31,7 +31,7 @@ from headgate.cli.runtime import (
     migration_sources,
 )
 from headgate.db import Database
-from headgate.db.keys import Keyring, ensure_keys
+from headgate.db.keys import ensure_keys
 from headgate.db.migrate import up as migrate_up
 from headgate.db.platform import apply_platform
 
@@ -196,8 +196,6 @@ async def _serve(settings: Settings) -> None:
     import uvicorn
 
     from headgate.server import create_app
-    from headgate.surface.gateway import create_surface, mount
-    from headgate.surface.rest.settings import from_environment
 
     async with (
         database_place(settings) as place,
@@ -206,26 +204,15 @@ async def _serve(settings: Settings) -> None:
         ) as db,
     ):
         keys = await ensure_keys(db, settings.data_dir / "keys.json")
-        keyring = Keyring(db)
-
-        async def role_of(key: str) -> str | None:
-            found = await keyring.verify(key)
-            return found.role if found else None
-
-        surface = create_surface(from_environment(os.environ, db_uri=place.url), resolve_key=role_of)
         config = uvicorn.Config(
-            mount(surface, create_app(settings, db, publishable_key=keys["anon"])),
+            create_app(settings, db, publishable_key=keys["anon"]),
             host=settings.host,
             port=settings.port,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=5,
         )
-        await surface.start()
-        try:
-            await uvicorn.Server(config).serve()
-        finally:
-            await surface.close()
+        await uvicorn.Server(config).serve()
 
 
 @click.command()

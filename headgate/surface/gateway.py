@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 import structlog
 
+from headgate.db import errors as database_errors
+from headgate.surface.rest.errors import database_down
 from headgate.surface.rest.parse import Incoming
 from headgate.surface.rest.respond import Answer
 from headgate.surface.rest.service import RestService
@@ -32,7 +34,6 @@ DAY_S = "86400"
 
 
 Resolver = Callable[[str], Awaitable[str | None]]  # API key → role
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class TooLarge(Exception):
@@ -106,6 +107,9 @@ class Surface:
             return await self.rest.handle(incoming)
         except TooLarge:
             return _failure(413, "PGRST102", f"The body is longer than {self.settings.max_body_bytes} bytes")
+        except (database_errors.Error, OSError) as error:
+            log.warning("api_key_unread", request_id=request_id, reason=str(error))
+            return self.rest.refused(database_down())
         except Exception:
             log.exception("rest_failed", request_id=request_id, method=scope["method"], path=path)
             return _failure(500, "PGRSTX00", f"Internal error; the log has it under request id {request_id}")
@@ -224,17 +228,3 @@ def create_surface(
 ) -> Surface:
     """The surface for a database, with a look-up of opaque API keys. `start` before use and `close` after."""
     return Surface(settings, prefix=prefix, resolve_key=resolve_key)
-
-
-def mount(surface: Surface, app: Application) -> Application:
-    """An ASGI application that gives the surface what lies below its prefix, and `app` everything else."""
-    prefix, below = surface.prefix, surface.prefix + "/"
-
-    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] == "http" and (path == prefix or path.startswith(below)):
-            await surface(scope, receive, send)
-        else:
-            await app(scope, receive, send)
-
-    return mounted

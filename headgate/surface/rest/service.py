@@ -180,19 +180,20 @@ class RestService:
                 answer.headers.append(VARY)
             return answer
         except RestError as error:
-            return self._refused(error)
+            return self.refused(error)
         except ServerError as error:
             if error.code in RELOAD_CODES:
                 self.reload_soon()
             known = identity is not None and not identity.anonymous
-            return self._refused(from_server(error, authenticated=known))
+            return self.refused(from_server(error, authenticated=known))
         except PoolTimeout:
-            return self._refused(RestError(*errors.POOL_TIMEOUT))
+            return self.refused(RestError(*errors.POOL_TIMEOUT))
         except ConnectionLost as error:
             log.warning("rest_database_lost", reason=str(error))
-            return self._refused(errors.database_down())
+            return self.refused(errors.database_down())
 
-    def _refused(self, error: RestError) -> Answer:
+    def refused(self, error: RestError) -> Answer:
+        """The answer that says what is wrong."""
         body = error.body(minimal=self.settings.client_error_verbosity == "minimal")
         headers = [
             ("Content-Type", "application/json; charset=utf-8"),
