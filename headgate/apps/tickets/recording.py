@@ -31,6 +31,7 @@ class RecordedPoll:
     observed_at: datetime
     rows: list[dict[str, Any]] = field(default_factory=list)
     repeats: int = 0
+    absurd: int = 0
     reason: str | None = None
     currency: str = "USD"
 
@@ -117,7 +118,13 @@ def _observed(
         rows, repeats = parse.once_each(rows)
     except Rejected as error:
         return RecordedPoll(market, when, reason=str(error))
-    return RecordedPoll(market, when, rows, repeats)
+    return _sound(market, when, rows, repeats)
+
+
+def _sound(market: str, when: datetime, rows: list[dict[str, Any]], repeats: int) -> RecordedPoll:
+    """The poll without listings at absurd prices, which are counted: real recordings have them."""
+    sound = [row for row in rows if max(row["aip_cents"], row["base_cents"]) < parse.ABSURD_CENTS]
+    return RecordedPoll(market, when, sound, repeats, absurd=len(rows) - len(sound))
 
 
 def _observation(ticket: str, price: str, listing: Mapping[str, str]) -> dict[str, Any]:
@@ -199,7 +206,7 @@ def _line(document: Mapping[str, Any], market: str, when: datetime, number: int)
     currency = parse.text(document.get("currency", "USD"), "currency", most=3)
     if currency != "USD":
         raise Rejected("currency", currency)
-    return RecordedPoll(market, when, rows, repeats, currency=currency)
+    return _sound(market, when, rows, repeats)
 
 
 def _listing(given: Any, where: str) -> dict[str, Any]:
@@ -273,8 +280,7 @@ def _meta(poll: RecordedPoll, event_id: int) -> dict[str, Any]:
         "body_hash": digest if not poll.reason else None,
         "http_status": None,
         "latency_ms": None,
-        "global": {}
-        if poll.reason
-        else {"listingCount": len(poll.rows), "ticketCount": sum(r["qty"] for r in poll.rows)},
+        "global": {} if poll.reason else {"listingCount": len(poll.rows) + poll.absurd},
+        "excluded": {"absurd_price": {"listings": poll.absurd, "tickets": 0}} if poll.absurd else {},
         "repeats": poll.repeats,
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from headgate.apps.tickets.jobs import Q
 from headgate.apps.tickets.recording import RecordedEvent, RecordedPoll, read_event, read_polls
+from headgate.apps.tickets.rollups import HOURS_AT_ONCE
 from headgate.base.errors import SourceError
 from headgate.db import Database, Jsonb
 from headgate.engine.manifest import App
@@ -40,7 +41,8 @@ async def replay(db: Database, app: App, path: Path, event: RecordedEvent | None
         )
     if not reports:
         raise SourceError(f"{path.name} holds no polls.", code="HG441")
-    await db.execute("select tickets.refresh_rollups(1000000)")
+    while await db.fetch_value(Q.refresh, {"limit": HOURS_AT_ONCE}):
+        pass
     return reports
 
 

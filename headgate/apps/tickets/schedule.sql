@@ -33,3 +33,6 @@ select * from tickets.freshness()
 
 -- name: put_event
 select tickets.put_event(%(event)s) as id
+
+-- name: refresh
+select tickets.refresh_rollups(%(limit)s)
