@@ -1,0 +1,163 @@
+"""`headgate up`: everything live from one command, stopped by Ctrl-C, and nothing left behind when it is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("HEADGATE_") and name != "DATABASE_URL"
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return json.load(reply)
+
+
+def _until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            if condition():
+                return
+        time.sleep(0.2)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+class Stack:
+    """A running `headgate up --demo` with a data directory and ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, simulator = _free_port(), _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.output = (folder / "output.txt").open("wb")
+        command = [sys.executable, "-m", "headgate", "up", "--demo", "--data-dir", str(folder / "data")]
+        ports = ["--port", str(self.port), "--simulator-port", str(simulator)]
+        self.process = subprocess.Popen(
+            [*command, *ports], env=_ENVIRONMENT, cwd=folder, stdout=self.output, stderr=subprocess.STDOUT
+        )
+
+    def wait(self) -> None:
+        _until(self._up, 90, f"up; it printed:\n{self.printed()[-3000:]}")
+
+    def _up(self) -> bool:
+        if self.process.poll() is not None:
+            pytest.fail(f"headgate up ended with {self.process.returncode}:\n{self.printed()[-3000:]}")
+        return (
+            bool(_get(f"{self.url}/health")["status"] == "up") and (self.folder / "data" / "up.json").exists()
+        )
+
+    def printed(self) -> str:
+        return (self.folder / "output.txt").read_text(errors="replace")
+
+    def pids(self) -> list[int]:
+        state = json.loads((self.folder / "data" / "up.json").read_text())
+        return [part["pid"] for part in state["parts"]]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    running = Stack(tmp_path)
+    try:
+        running.wait()
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.process.wait(40)
+        running.process.kill()
+        running.process.wait()
+        running.output.close()
+
+
+@pytest.mark.timeout(240)
+def test_up_shows_live_data_and_ctrl_c_stops_all_of_it_and_nothing_else(stack: Stack) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]) as bystander:
+        try:
+            _until(lambda: bool(_get(f"{stack.url}/api/events?limit=5")["data"]), 60, "events in the API")
+            _until(
+                lambda: bool(_get(f"{stack.url}/api/realtime/latest-prices")["data"]), 60, "prices in the API"
+            )
+            pids = stack.pids()
+            assert len(pids) >= 3
+            stack.process.send_signal(signal.SIGINT)
+            assert stack.process.wait(40) == 0
+            assert not [pid for pid in pids if _alive(pid)]
+            assert not (stack.folder / "data" / "data" / "postmaster.pid").exists()
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+
+
+@pytest.mark.timeout(240)
+def test_up_killed_leaves_no_part_behind_and_starts_again(stack: Stack, tmp_path: Path) -> None:
+    pids = stack.pids()
+    stack.process.kill()
+    stack.process.wait()
+    _until(lambda: not any(_alive(pid) for pid in pids), 40, "the parts of a killed `up` end")
+    again = Stack(tmp_path)
+    try:
+        again.wait()
+    finally:
+        again.process.send_signal(signal.SIGINT)
+        assert again.process.wait(40) == 0
+
+
+def test_up_with_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "headgate",
+                "up",
+                "--port",
+                str(port),
+                "--data-dir",
+                str(tmp_path / "data"),
+            ],
+            env=_ENVIRONMENT,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"Port {port} is in use by" in done.stderr
+    assert f"(pid {os.getpid()})" in done.stderr
+    assert "--port" in done.stderr
