@@ -159,12 +159,11 @@ def _holds_listings(hour: Hour) -> bool:
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--events", type=int, default=24)
-    parser.add_argument("--hours", type=int, default=48)
+    parser.add_argument("--events", type=int, default=report.sized(24, 3))
+    parser.add_argument("--hours", type=int, default=report.sized(48, 4))
     parser.add_argument("--listings", type=int, default=60)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--errors", type=float, default=0.02)
-    parser.add_argument("--trial", action="store_true", help="Print only; keep no result.")
     given = parser.parse_args()
     log.configure(level="error")
     found = asyncio.run(measure(given.events, given.hours, given.listings, given.minutes, given.errors))
@@ -175,7 +174,6 @@ def main() -> None:
         command="python -m bench tickets_sold",
         about="Tickets that left a simulated market, hour by hour, against the interval inferred from polls every"
         f" {given.minutes:g} minutes, {given.errors:.0%} of answers spoilt, about half of what vanishes relisted.",
-        publish=not given.trial,
     )
 
 

@@ -20,21 +20,28 @@ from headgate.apps.tickets.simulator.world import World, WorldOptions
 @click.option("--seed", default=1, help="Everything follows from this number.")
 @click.option("--events", default=12, help="How many events.")
 @click.option("--listings", default=60, help="Listings per event, on average.")
-@click.option("--days", default=45.0, help="Events start within this many days.")
+@click.option("--days-from", default=0.25, help="Events start this many days from now at the earliest.")
+@click.option("--days", default=45.0, help="And this many at the latest.")
 @click.option("--scale", default=1.0, help="Simulated seconds per second.")
 @click.option("--pace", default=1.0, help="How many times livelier than a real market.")
 @click.option("--behind", default=0.0, help="Start the simulated clock this many hours in the past.")
 @click.option("--errors", default=0.0, help="Share of listing answers with some fault in them, 0 to 1.")
 @click.option("--limit", default=0.0, help="Answers per second before 429 begins; 0 for no limit.")
 def main(
-    *, host: str, port: int, seed: int, events: int, listings: int, days: float, scale: float, pace: float,
-    behind: float,
-    errors: float, limit: float,
+    *, host: str, port: int, seed: int, events: int, listings: int, days_from: float, days: float,
+    scale: float, pace: float, behind: float, errors: float, limit: float,
 ) -> None:  # fmt: skip
     """Serve a simulated ticket marketplace."""
     clock = SimClock(start=time.time() - behind * 3600, scale=scale)
     world = World(
-        WorldOptions(seed=seed, events=events, listings=listings, days_ahead=days, rates=Rates(pace=pace)),
+        WorldOptions(
+            seed=seed,
+            events=events,
+            listings=listings,
+            days_from=days_from,
+            days_ahead=days,
+            rates=Rates(pace=pace),
+        ),
         clock,
     )
     simulator = Simulator(world, limit_per_s=limit or None)

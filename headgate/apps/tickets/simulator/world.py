@@ -37,11 +37,12 @@ _ZONES = (("Floor", 3.2), ("Lower", 1.9), ("Club", 2.4), ("Mezzanine", 1.2), ("U
 
 @dataclass(frozen=True)
 class WorldOptions:
-    """How much there is. `days_ahead`: events start between a quarter of a day and this many days from now."""
+    """How much there is. Events start between `days_from` and `days_ahead` days from now."""
 
     seed: int = 1
     events: int = 12
     listings: int = 60
+    days_from: float = 0.25
     days_ahead: float = 45.0
     parking: bool = True
     rates: Rates = field(default_factory=Rates)
@@ -119,7 +120,9 @@ class World:
         return max(3, round(self.options.listings * rng.uniform(0.6, 1.4)))
 
     def _start(self, number: int, rng: Random, tz: ZoneInfo) -> float:
-        days = 0.25 + self.options.days_ahead * (number + rng.random()) / max(self.options.events, 1)
+        days = self.options.days_from + (self.options.days_ahead - self.options.days_from) * (
+            number + rng.random()
+        ) / max(self.options.events, 1)
         day = datetime.fromtimestamp(self.clock.now() + days * DAY, tz)
         at = day.replace(hour=rng.choice((19, 20)), minute=rng.choice((0, 30)), second=0, microsecond=0)
         if at.timestamp() < self.clock.now() + 6 * 3600:
