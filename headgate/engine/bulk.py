@@ -117,7 +117,8 @@ def _read(file: BinaryIO, rest: bytes, size: int) -> tuple[bytes, bytes, bool]:
             return b"".join(parts), b"", True
         cut = block.rfind(b"\n") + 1
         if cut:
-            return b"".join([*parts, block[:cut]]), block[cut:], False
+            rest = block[cut:]
+            return b"".join([*parts, block[:cut]]), rest, not rest and not file.peek(1)  # type: ignore[attr-defined]
         parts.append(block)
         have += len(block)
         if have > LONGEST_LINE:

@@ -43,7 +43,7 @@ end $$;
 comment on function control.json_problem is 'Why a line cannot be staged; null when it can.';
 
 create function control.text_array(p_value jsonb) returns text[]
-language sql immutable set search_path = '' as $$
+language sql immutable as $$
     select case coalesce(jsonb_typeof(p_value), 'null')
         when 'array' then array(select jsonb_array_elements_text(p_value))
         when 'null' then null

@@ -30,22 +30,13 @@ alter table control.drift enable row level security;
 create policy fields_service on control.fields for all to service_role using (true) with check (true);
 create policy drift_service on control.drift for all to service_role using (true) with check (true);
 
-create function control.json_type(p_value jsonb) returns text
-language sql immutable set search_path = '' as $$
-    select case jsonb_typeof(p_value)
-        when 'array' then 'array of ' || coalesce(jsonb_typeof(p_value -> 0), 'nothing')
-        when 'number' then case when p_value::text ~ '^-?[0-9]+$' then 'integer' else 'number' end
-        else jsonb_typeof(p_value) end
-$$;
-comment on function control.json_type is 'The type of a JSON value for the drift record; integers and other numbers told apart.';
-
--- Looks at up to 300 rows spread over the batch. Writes only when something changed, or once an hour per field.
+-- Looks at up to 100 rows spread over the batch; integers and other numbers are two types. Writes only when something changed, or once an hour per field.
 create function control.record_drift(p_source text, p_run bigint, p_batch bigint, p_rows bigint) returns void
 language sql set search_path = '' as $$
     with sample as materialized (
         select doc from stage.rows
-        where batch_id = p_batch and line > 0 and line % greatest(p_rows / 300, 1) = 0
-        limit 300
+        where batch_id = p_batch and line > 0 and line % greatest(p_rows / 100, 1) = 0
+        limit 100
     ), total as (
         select count(*) as n from sample
     ), one as (
@@ -56,11 +47,16 @@ language sql set search_path = '' as $$
     ), three as (
         select two.path || '.' || e.key as path, e.value
         from two, jsonb_each(case jsonb_typeof(two.value) when 'object' then two.value else '{}' end) e
-    ), seen as materialized (
-        select path, count(*) as n,
-            coalesce(array_agg(distinct control.json_type(value) order by control.json_type(value))
-                     filter (where jsonb_typeof(value) <> 'null'), '{}') as types
+    ), typed as (
+        select path, case jsonb_typeof(value)
+                when 'null' then null
+                when 'number' then case strpos(value::text, '.') when 0 then 'integer' else 'number' end
+                when 'array' then 'array of ' || coalesce(jsonb_typeof(value -> 0), 'nothing')
+                else jsonb_typeof(value) end as type
         from (select * from one union all select * from two union all select * from three) f
+    ), seen as materialized (
+        select path, sum(n) as n, coalesce(array_agg(type order by type) filter (where type is not null), '{}') as types
+        from (select path, type, count(*) as n from typed group by path, type) g
         group by path
     ), known as materialized (
         select * from control.fields where source = p_source order by path for update
