@@ -328,8 +328,6 @@ class PipelinePool:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiting.append(waiter)
-        for line in self.lines:
-            line.on_idle.append(waiter)
         try:
             async with asyncio.timeout_at(deadline):
                 await waiter

@@ -31,6 +31,7 @@ EXPOSED = (
 )
 ALWAYS_ALLOWED = "Accept, Accept-Language, Content-Language"
 DAY_S = "86400"
+WATCH_AFTER_S = 0.05  # a call that took this long is stopped when its client goes away
 
 
 Resolver = Callable[[str], Awaitable[str | None]]  # API key → role
@@ -128,18 +129,28 @@ class Surface:
         return incoming
 
     async def _watched(self, incoming: Incoming, receive: Receive) -> Answer:
-        """Answer a call; when the client goes away meanwhile, its function is stopped."""
-        work = asyncio.create_task(self.rest.handle(incoming))
-        gone = asyncio.create_task(_gone(receive))
+        """Answer a call; when the client goes away while it takes long, its function is stopped."""
+        task = asyncio.current_task()
+        watchers: list[asyncio.Task[None]] = []
+
+        async def watch() -> None:
+            await _gone(receive)
+            if task is not None:
+                task.cancel("the client is gone")
+
+        later = asyncio.get_running_loop().call_later(
+            WATCH_AFTER_S, lambda: watchers.append(asyncio.create_task(watch()))
+        )
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
-            return Answer(499, [("Content-Length", "0")])
+            return await self.rest.handle(incoming)
+        except asyncio.CancelledError:
+            if watchers and watchers[0].done():
+                return Answer(499, [("Content-Length", "0")])
+            raise
         finally:
-            gone.cancel()
-            if not work.done():
-                work.cancel()
+            later.cancel()
+            for watcher in watchers:
+                watcher.cancel()
 
     def _allowed(self, origin: str) -> str | None:
         origins = self.settings.server_cors_allowed_origins

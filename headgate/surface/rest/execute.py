@@ -24,7 +24,7 @@ from headgate.surface.rest.parse import Incoming, Request
 from headgate.surface.rest.ranges import Rows
 from headgate.surface.rest.render import Slot, Sql, name_of
 from headgate.surface.rest.settings import RestSettings
-from headgate.surface.rest.statements import BODY, HEADERS, LOCATION, NEW, PAGE, STATUS, TOTAL
+from headgate.surface.rest.statements import BODY, HEADERS, LOCATION, NEW, PAGE, STATUS, TOTAL, WRITE_COLUMNS
 
 SYNC_CONSTRAINTS = Step(b"SET CONSTRAINTS ALL IMMEDIATE")
 ROLLBACK, COMMIT = Step(b"ROLLBACK"), Step(b"COMMIT")
@@ -91,8 +91,6 @@ def fill(slots: Sequence[Slot], request: Request, rows: Rows) -> list[bytes | No
             out.append(payload.raw if payload else None)
         elif slot == "bytes":
             out.append(b"\\x" + payload.raw.hex().encode() if payload else None)
-        elif slot == "limit":
-            out.append(None if rows.limit is None else str(rows.limit).encode())
         elif slot == "offset":
             out.append(str(rows.offset).encode())
         elif isinstance(slot, tuple) and slot[0] == "least":
@@ -217,24 +215,24 @@ def _set_statement(names: tuple[str, ...]) -> tuple[bytes, bytes]:
 # ---------------------------------------------------------------- running
 
 
-def _value(result: Any, place: int) -> bytes | None:
-    return result.get_value(0, place)  # type: ignore[no-any-return]
-
-
-def read_row(result: Any) -> Rows7:
+def read_row(result: Any, *, write: bool = False) -> Rows7:
     """The row of the request's statement."""
     if result.ntuples == 0:
         return Rows7(0, 0, [], b"", None, None, None)
-    total, page, inserted = _value(result, TOTAL), _value(result, PAGE), _value(result, NEW)
-    location, body, status = _value(result, LOCATION), _value(result, BODY) or b"", _value(result, STATUS)
-    if result.ftype(BODY) == JSONB_OID:
+    found: list[bytes | None] = [result.get_value(0, i) for i in range(7)]
+    kind = result.ftype(WRITE_COLUMNS.index(BODY) if write else BODY)
+    if write:
+        found = [found[WRITE_COLUMNS.index(i)] for i in range(7)]
+    total, page, inserted = found[TOTAL], found[PAGE], found[NEW]
+    location, body, status = found[LOCATION], found[BODY] or b"", found[STATUS]
+    if kind == JSONB_OID:
         body = body[1:]  # the version byte of jsonb's binary form
     return Rows7(
         int(total) if total is not None else None,
         int(page or 0),
         [(k, v) for k, v in orjson.loads(location)] if location else [],
         body,
-        _value(result, HEADERS),
+        found[HEADERS],
         status.decode("utf-8", "replace") if status is not None else None,
         int(inserted) if inserted is not None else None,
     )
@@ -293,7 +291,7 @@ class Executor:
         if plan.body.media.plan is not None:
             lines = [results[main].get_value(i, 0) or b"" for i in range(results[main].ntuples)]
             return b"\n".join(lines) + b"\n", None
-        row = read_row(results[main])
+        row = read_row(results[main], write=plan.write is not None)
         if not decided:
             check_rows(plan, request, row)
         estimate = None
@@ -367,7 +365,7 @@ class Executor:
             results = (await line.run([[self._begin(isolation, read_only=False), *steps]]))[1:]
             main = 2 if self.session.pre_request else 1
             if plan.body.media.plan is None:
-                check_rows(plan, request, read_row(results[main]))
+                check_rows(plan, request, read_row(results[main], write=plan.write is not None))
             await line.run([[COMMIT]])
         return results
 

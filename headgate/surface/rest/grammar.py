@@ -36,7 +36,10 @@ FILTER = re.compile(
     r"(not\.)?(eq|neq|gte|gt|lte|lt|like|ilike|match|imatch|cs|cd|ov|sl|sr|nxr|nxl|adj)(?:\((any|all)\))?\.",
     re.S,
 )
-MAX_DEPTH = 60  # nested embeds and logic; PostgreSQL itself gives up not far beyond
+MAX_DEPTH = 60  # nested logic
+MAX_EMBED_DEPTH = 16  # each level is a lateral join, and planning time grows faster than their number
+MAX_EMBEDS = 100
+MAX_COLUMNS = 1600  # PostgreSQL itself allows 1664
 MAX_ITEMS = 20_000  # members of one in(…) list
 
 
@@ -54,9 +57,23 @@ def whole(text: str, what: str, rule: Callable[[Scanner], T], *, to_end: bool = 
     return value
 
 
-def too_deep(what: str) -> RestError:
+def too_deep(what: str, most: int = MAX_DEPTH) -> RestError:
     """The text is nested beyond what is planned."""
-    return unparsable(f'"failed to parse {what}"', f"nested deeper than {MAX_DEPTH} levels")
+    return unparsable(f'"failed to parse {what}"', f"nested deeper than {most} levels")
+
+
+def _check_size(select: Select) -> Select:
+    """Refuse what PostgreSQL could only fail at: too many columns in one resource or resources in one request."""
+    embeds, pending = 0, [select]
+    while pending:
+        items = pending.pop()
+        inner = [i.select for i in items if isinstance(i, Embed)]
+        embeds += len(inner)
+        pending += inner
+        if len(items) > MAX_COLUMNS or embeds > MAX_EMBEDS:
+            limits = f"more than {MAX_COLUMNS} columns or {MAX_EMBEDS} embedded resources"
+            raise unparsable('"failed to parse select parameter"', limits)
+    return select
 
 
 def quoted_value(s: Scanner) -> str | None:
@@ -253,8 +270,8 @@ def _embed_head(s: Scanner) -> tuple[str, str | None, str | None, Literal["inner
 
 
 def _select_items(s: Scanner, depth: int) -> Select:
-    if depth > MAX_DEPTH:
-        raise too_deep("select parameter")
+    if depth > MAX_EMBED_DEPTH:
+        raise too_deep("select parameter", MAX_EMBED_DEPTH)
     items: list[Selected | Embed] = []
     if s.pos >= len(s.text) or s.peek() == ")":
         s.note(FIELD_NAME)
@@ -279,7 +296,7 @@ def _select_items(s: Scanner, depth: int) -> Select:
 @lru_cache(maxsize=2048)
 def parse_select(text: str) -> Select:
     """`select=…`; an empty text selects nothing."""
-    return whole(text, "select parameter", lambda s: _select_items(s, 0))
+    return _check_size(whole(text, "select parameter", lambda s: _select_items(s, 0)))
 
 
 @lru_cache(maxsize=2048)

@@ -127,7 +127,8 @@ class Node:
     limit: int | None = None  # index of the literal
     offset: int | None = None
     rows: bool = False  # the outermost resource: its rows come with the request
-    limited: bool = False  # whether they are fewer than all
+    most: int | None = None  # at most so many
+    skips: bool = False  # whether the first ones are left out
     max_rows: int | None = None
     extra_items: list[tuple[str | None, Item]] = field(
         default_factory=list

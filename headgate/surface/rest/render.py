@@ -270,9 +270,9 @@ class ReadRenderer:
 
     def _limit(self, node: Node) -> str:
         if node.rows and node.depth == 0:
-            return (
-                f" LIMIT {self.sql.param('limit')} OFFSET {self.sql.param('offset')}" if node.limited else ""
-            )
+            # The limit is written out: PostgreSQL plans badly for an unknown one. It is a number by now.
+            limit_text = f" LIMIT {node.most:d}" if node.most is not None else ""
+            return limit_text + (f" OFFSET {self.sql.param('offset')}" if node.skips else "")
         limit: Slot | None = node.limit
         if node.max_rows is not None:
             capped = ("least", node.limit, node.max_rows) if node.limit is not None else None

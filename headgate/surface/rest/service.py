@@ -292,7 +292,8 @@ class RestService:
         prefer, payload = request.preferences, request.payload
         rows = request.rows.capped(self.settings.db_max_rows)
         key = (
-            request.kind, request.target, request.string.shape, request.accept, request.head, rows.everything,
+            request.kind, request.target, request.string.shape, request.accept, request.head,
+            rows.limit, rows.offset != 0,
             request.rows.everything, prefer, request.call_by_get, request.content,
             None if payload is None else (
                 payload.columns, payload.raw[:1] in b"{[" and payload.raw[:1], _looks_like_object(payload.raw),
@@ -302,7 +303,7 @@ class RestService:
         compiled = self._plans.get(key)
         if compiled is None:
             plan = plan_request(request, catalog, self.settings)
-            plan.read.limited = not rows.everything
+            plan.read.most, plan.read.skips = rows.limit, rows.offset != 0
             try:
                 compiled = compile_plan(plan)
             except RecursionError:

@@ -9,8 +9,9 @@ from headgate.surface.rest.render import ReadRenderer, Sql, column, ident, name_
 ROWS = "_rows"
 NULLABLE_SETTING = "nullif(current_setting('{}', true), '')"
 INSERTED = NULLABLE_SETTING.format("pgrst.inserted")
-# The columns that every statement returns, in this order.
+# The columns that a statement returns: of a read or call in this order, of a write with the location before the body.
 TOTAL, PAGE, BODY, HEADERS, STATUS, NEW, LOCATION = range(7)
+WRITE_COLUMNS = (TOTAL, PAGE, LOCATION, BODY, HEADERS, STATUS, NEW)
 
 
 def literal(text: str) -> str:
@@ -41,14 +42,19 @@ def render_estimate(plan: Plan) -> tuple[str, Sql]:
     return f"EXPLAIN (FORMAT JSON) {ReadRenderer(sql).count(plan.read)}", sql
 
 
-def _outer(plan: Plan, sql: Sql, *, total: str, page: str, location: str, inserted: str, rows: str) -> str:
+def _outer(plan: Plan, *, total: str, page: str, location: str, inserted: str, rows: str) -> str:
     function = plan.call.function if plan.call else None
-    return (
-        f"SELECT {total} AS total, {page} AS page, {body(plan.body, function)} AS body, "
-        f"{NULLABLE_SETTING.format('response.headers')} AS headers, "
-        f"{NULLABLE_SETTING.format('response.status')} AS status, {inserted} AS inserted, "
-        f"{location} AS location FROM ({rows}) {ROWS}"
+    columns = (
+        f"{total} AS total",
+        f"{page} AS page",
+        f"{body(plan.body, function)} AS body",
+        f"{NULLABLE_SETTING.format('response.headers')} AS headers",
+        f"{NULLABLE_SETTING.format('response.status')} AS status",
+        f"{inserted} AS inserted",
+        f"{location} AS location",
     )
+    order = WRITE_COLUMNS if plan.write is not None else range(7)
+    return f"SELECT {', '.join(columns[i] for i in order)} FROM ({rows}) {ROWS}"
 
 
 def _counting(plan: Plan, renderer: ReadRenderer, page: str) -> tuple[str, str]:
@@ -70,7 +76,7 @@ def _read(plan: Plan, sql: Sql) -> str:
     counting, total = _counting(plan, renderer, page)
     rows = f"SELECT * FROM {SOURCE}"
     return f"{source}{counting} " + _outer(
-        plan, sql, total=total, page=page, location="null::text", inserted="null::text", rows=rows
+        plan, total=total, page=page, location="null::text", inserted="null::text", rows=rows
     )
 
 
@@ -129,7 +135,6 @@ def _write(plan: Plan, w: Write, sql: Sql) -> str:
     page = f"count({ROWS})::text"
     return f"WITH {SOURCE} AS ({change}) " + _outer(
         plan,
-        sql,
         total="null::text",
         page=page,
         location=_location(w, page) if plan.location else "null::text",
@@ -238,7 +243,7 @@ def _call(plan: Plan, call: Call, sql: Sql) -> str:
     page = f"count({ROWS})::text" if function.returns_set else "'1'::text"
     counting, total = _counting(plan, renderer, page)
     return f"{source}{counting} " + _outer(
-        plan, sql, total=total, page=page, location="null::text", inserted="null::text",
+        plan, total=total, page=page, location="null::text", inserted="null::text",
         rows=renderer.select(plan.read),
     )  # fmt: skip
 

@@ -1,0 +1,276 @@
+"""The REST surface against pgbench's four round trips and @supabase/lite 0.10.0, on one PostgreSQL, in one run.
+
+Five requests: a filtered read of 25 rows under a policy, an embed of three tables, a one-row insert, a bulk insert of
+1,000 rows, an RPC. Also the server's memory, before and after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
+from bench import report
+from bench._database import fresh_database
+from bench._rest_load import Load, load
+from headgate.db import Database
+from headgate.db.binaries import find
+
+HERE = Path(__file__).parent
+SECRET = "bench-secret-that-is-long-enough-for-hs256"
+OWNERS = 1000
+BULK = 1000
+CONFIG = (
+    "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', '{claims}', true);"
+)
+
+
+def owner(number: int) -> str:
+    """The owner of every thousandth row."""
+    return str(uuid.UUID(hashlib.md5(str(number % OWNERS).encode()).hexdigest()))
+
+
+def token(number: int) -> str:
+    """A user's token."""
+    claims = {"role": "authenticated", "sub": owner(number), "exp": int(time.time()) + 86_400}
+    return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
+
+
+TOKENS = [token(n) for n in range(20)]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of request, and the same in SQL for pgbench."""
+
+    name: str
+    requests: int
+    make: Callable[[int], bytes]
+    sql: str
+
+
+def http(method: str, target: str, number: int, body: bytes = b"") -> bytes:
+    """A request as bytes."""
+    head = (
+        f"{method} /rest/v1{target} HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n"
+        f"Authorization: Bearer {TOKENS[number % len(TOKENS)]}\r\n"
+    )
+    if method == "POST":
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + body
+
+
+ROW = {"kind": "view", "amount": 3, "note": "a note of some length"}
+ONE, MANY = json.dumps(ROW).encode(), json.dumps([ROW] * BULK).encode()
+
+
+def tasks() -> list[Task]:
+    """The five kinds."""
+    return [
+        Task(
+            "filtered read", report.sized(60_000, 400),
+            lambda n: http("GET", f"/items?select=id,name,price&category=eq.{n % 20}&order=id&limit=25", n),
+            "select coalesce(json_agg(t), '[]') from (select id, name, price from public.items "
+            "where category = :n order by id limit 25) t;",
+        ),
+        Task(
+            "embed of three tables", report.sized(40_000, 300),
+            lambda n: http("GET", f"/orders?select=id,total,customers(name),lines(qty,label)&id=eq.{n % 20000 + 1}", n),
+            "select coalesce(json_agg(t), '[]') from (select o.id, o.total, row_to_json(c) as customers, l.lines from "
+            "public.orders o left join lateral (select name from public.customers where id = o.customer_id) c on true "
+            "left join lateral (select json_agg(x) as lines from (select qty, label from public.lines "
+            "where order_id = o.id) x) l on true where o.id = :n) t;",
+        ),
+        Task(
+            "one-row insert", report.sized(20_000, 200), lambda n: http("POST", "/events", n, ONE),
+            f"insert into public.events (kind, amount, note) select kind, amount, note "
+            f"from json_to_record('{ONE.decode()}') as x(kind text, amount int, note text);",
+        ),
+        Task(
+            "bulk insert of 1,000 rows", report.sized(600, 16), lambda n: http("POST", "/events", n, MANY),
+            "insert into public.events (kind, amount, note) select kind, amount, note "
+            f"from json_to_recordset('{MANY.decode()}') as x(kind text, amount int, note text);",
+        ),
+        Task(
+            "RPC", report.sized(40_000, 300), lambda n: http("GET", f"/rpc/spent?customer={n % 1000 + 1}", n),
+            "select json_agg(public.spent(:n))->0;",
+        ),
+    ]  # fmt: skip
+
+
+async def pgbench(url: str, task: Task, seconds: int) -> float:
+    """Transactions per second of BEGIN, settings, the statement and COMMIT, each a round trip."""
+    program = find().folder / "pgbench"
+    script = (
+        "\\set n random(0, 19)\nbegin;\n"
+        + CONFIG.format(claims=json.dumps({"role": "authenticated", "sub": owner(1)}))
+        + f"\n{task.sql}\ncommit;\n"
+    )
+    file = Path(os.environ.get("TMPDIR", "/tmp")) / f"headgate-bench-{os.getpid()}.sql"
+    file.write_text(script)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            str(program), "-n", "-M", "prepared", "-c", "16", "-j", "2", "-T", str(seconds), "-f", str(file), url,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+    finally:
+        file.unlink()
+    found = [line for line in out.decode().splitlines() if line.startswith("tps = ")]
+    if not found:
+        raise SystemExit(f"pgbench failed: {err.decode()[-500:]}")
+    return float(found[0].split()[2])
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def server(
+    *command: str, port: int, cwd: Path | None = None, quiet: bool = False, **environment: str
+) -> AsyncIterator[int]:
+    """A server process until the end of the block; its process id."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **environment},
+        cwd=cwd,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL if quiet else None,
+    )
+    try:
+        for _ in range(300):
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                break
+            await asyncio.sleep(0.1)
+        yield process.pid
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process, in MB."""
+    line = next(x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def socket_file(url: str) -> str:
+    """The file of a URL's UNIX socket, or `-` for TCP."""
+    parts = urlsplit(url)
+    folder = parse_qs(parts.query).get("host", [""])[0]
+    port = parse_qs(parts.query).get("port", [str(parts.port or 5432)])[0]
+    return f"{folder}/.s.PGSQL.{port}" if folder.startswith("/") else "-"
+
+
+async def ours(url: str, chosen: list[Task]) -> tuple[dict[str, Load], list[float]]:
+    """Our server's figures, and its memory before and after."""
+    port = free_port()
+    command = (sys.executable, "-m", "headgate.surface.rest.serve")
+    environment = {"PGRST_DB_URI": url, "PGRST_JWT_SECRET": SECRET, "PGRST_SERVER_PORT": str(port)}
+    found, memory = {}, []
+    async with server(*command, port=port, HEADGATE_REST_PREFIX="/rest/v1", **environment) as pid:
+        base = f"http://127.0.0.1:{port}"
+        for task in chosen:
+            await load(base, task.make, requests=max(32, task.requests // 20))
+            memory.append(memory_mb(pid))
+            found[task.name] = await load(base, task.make, requests=task.requests)
+        memory.append(memory_mb(pid))
+    return found, memory
+
+
+def lite_home() -> str | None:
+    """The folder with the peer's package."""
+    home = os.environ.get("LITE_HOME")
+    return home if home and Path(home, "node_modules/@supabase/lite").is_dir() else None
+
+
+async def lite(url: str, chosen: list[Task]) -> dict[str, Load]:
+    """@supabase/lite's figures; none where Node or the package is not there (LITE_HOME says where)."""
+    home, node = lite_home(), shutil.which("node")
+    if node is None or home is None:
+        print(
+            "@supabase/lite is not installed: npm install @supabase/lite@0.10.0 postgres @hono/node-server in LITE_HOME"
+        )
+        return {}
+    program = Path(home, "headgate-bench.mjs")
+    shutil.copy(HERE / "_rest_lite.mjs", program)
+    port = free_port()
+    parts = urlsplit(url)
+    user = parts.username or parse_qs(parts.query).get("user", ["postgres"])[0]
+    plain = f"postgresql://{user}@localhost{parts.path}" if socket_file(url) != "-" else url
+    arguments = (node, str(program), str(port), plain, SECRET, socket_file(url))
+    async with server(*arguments, port=port, cwd=Path(home), quiet=True, DO_NOT_TRACK="1"):
+        found = {}
+        for task in chosen:
+            try:
+                await load(f"http://127.0.0.1:{port}", task.make, requests=32)
+                found[task.name] = await load(
+                    f"http://127.0.0.1:{port}", task.make, requests=max(32, task.requests // 10)
+                )
+            except (AssertionError, ConnectionError) as error:
+                print(f"@supabase/lite, {task.name}: {str(error)[:80]!r}")
+        return found
+
+
+async def measure() -> None:
+    """Run all three and write the result."""
+    chosen, seconds = tasks(), report.sized(8)
+    async with fresh_database() as url:
+        async with await Database.open(url, max_size=1) as db, db.connection() as conn:
+            await conn.execute((HERE / "rest.sql").read_text())
+            await conn.execute("vacuum analyze")
+        mine, memory = await ours(url, chosen)
+        peer = await lite(url, chosen)
+        bare = {task.name: await pgbench(url, task, seconds) for task in chosen}
+    figures = []
+    for task in chosen:
+        got = mine[task.name]
+        figures += [
+            report.Figure(name=task.name, value=got.per_second, unit="requests/s"),
+            report.Figure(name=f"{task.name}, p50", value=got.p50_ms, unit="ms"),
+            report.Figure(name=f"{task.name}, p99", value=got.p99_ms, unit="ms"),
+            report.at_least(
+                f"{task.name}, to pgbench's four round trips", got.per_second / bare[task.name], 0.6
+            ),
+        ]
+        if task.name in peer:
+            ratio = got.per_second / peer[task.name].per_second
+            figures.append(report.at_least(f"{task.name}, to @supabase/lite 0.10.0", ratio, 8))
+    figures.append(report.at_most("memory of the server process, at the end", memory[-1], 120, "MB"))
+    report.write(
+        "rest", "The REST surface", figures, command="python -m bench rest",
+        about="16 connections, one server process, the load on the same machine; ratios in one run.",
+        samples={"memory_mb": memory},
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Measure."""
+    import uvloop
+
+    uvloop.run(measure())
+
+
+if __name__ == "__main__":
+    main()
