@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from click.testing import CliRunner
 
 from headgate.cli.main import cli
 from headgate.testing.database import TestCluster
+from tests.clients.installed import packages
 from tests.database.rest_fixture import SCHEMA
 
-HERE = Path(__file__).parent
 AWKWARD = """
 create type public.mood as enum ('sad', 'so-so', 'it''s fine');
 create domain public.positive as int check (value > 0);
@@ -82,9 +81,10 @@ async def run(*command: str, cwd: Path) -> None:
 
 
 async def test_typescript_and_drizzle_compile(database_url: str, tmp_path: Path) -> None:
-    node, modules = shutil.which("node"), HERE / "node_modules"
-    if node is None or not (modules / "typescript").exists():
-        pytest.skip("TypeScript is not installed: `npm install` in tests/clients (tests/system.py does it)")
+    folder = await asyncio.to_thread(packages)
+    if isinstance(folder, str):
+        pytest.skip(folder)
+    modules = folder / "node_modules"
     await generated("typescript", database_url, tmp_path / "database.ts")
     await generated("drizzle", database_url, tmp_path / "tables.ts")
     (tmp_path / "program.ts").write_text(PROGRAM)
