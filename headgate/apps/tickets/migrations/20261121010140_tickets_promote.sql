@@ -106,7 +106,9 @@ begin
         end if;
         v_status := case when v_reason is null then v_status else 'rejected' end;
     end if;
-    v_rows := coalesce(cardinality(v_offers), 0);
+    v_rows := case when v_status = 'rejected'
+                   then (select count(*) from stage.rows r where r.batch_id = p_batch and r.line > 0)
+                   else coalesce(cardinality(v_offers), 0) end;
     if v_status not in ('rejected', 'failed') then
         v_hash := coalesce(v_hash, (
             select md5(coalesce(string_agg(concat_ws(',', o.listing, o.base, o.aip, o.qty, o.splits), ';'

@@ -1,11 +1,23 @@
 -- Rebuilding: an event's spans and rollups once more, from what its accepted polls saw.
 
+create function tickets.first_poll(p_event bigint) returns timestamptz
+language sql stable set search_path = '' as $$
+    select min(p.observed_at) from public.polls p
+    where p.event_id = p_event and p.status in ('accepted', 'unchanged')
+$$;
+comment on function tickets.first_poll is 'The oldest accepted poll that retention left.';
+
 create function tickets.dirty_all(p_event bigint, p_from timestamptz default '-infinity') returns integer
 language plpgsql set search_path = '' as $$
 declare
     v_tz text := (select e.tz from public.events e where e.id = p_event);
-    v_from timestamptz := greatest(p_from, (select h.spans_from + interval '1 hour' from tickets.horizon h));
+    v_first timestamptz := tickets.first_poll(p_event);
+    v_from timestamptz := p_from;
 begin
+    -- the hour of the oldest poll left by retention was reckoned with polls that are no more
+    if exists (select from tickets.horizon h where h.spans_from > '-infinity') then
+        v_from := greatest(p_from, date_trunc('hour', v_first, v_tz) + interval '1 hour');
+    end if;
     perform tickets.unseal(p_event, v_from - interval '1 hour');
     perform tickets.mark_dirty(p_event, v_tz, array(
         select x.at from public.polls p
@@ -58,7 +70,8 @@ begin
            nullif(max(coalesce(r.next_at, 'infinity')), 'infinity')
     from runs r group by r.listing, r.section_id, r.base, r.aip, r.qty, r.splits, r.run;
     get diagnostics v_spans = row_count;
-    delete from tickets.spans c where c.event_id = p_event;
+    -- what ended at the oldest poll left was seen by polls that are no more: it stays as it is
+    delete from tickets.spans c where c.event_id = p_event and c.valid_to > tickets.first_poll(p_event);
     delete from public.listings_open o where o.event_id = p_event;
     insert into tickets.spans (event_id, listing, valid_from, valid_to, section_id, base_cents, aip_cents, qty, splits)
     select p_event, r.listing, r.valid_from, r.valid_to, r.section_id, r.base, r.aip, r.qty, r.splits
