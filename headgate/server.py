@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import orjson
 import structlog
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -26,6 +27,7 @@ from headgate.console.mount import Screens, console
 from headgate.db import Database, errors
 from headgate.db.keys import Keyring, ensure_jwt_secret
 from headgate.engine.manifest import App, Services, installed_apps
+from headgate.surface.auth.tokens import TokenError, Verifier, read_keys
 from headgate.surface.gateway import Surface, create_surface
 from headgate.surface.rest.settings import RestSettings
 
@@ -58,7 +60,10 @@ def create_app(
     router beside the settings (`verify_token`: async token → claims or None).
     """
     chosen = _chosen(settings) if apps is None else apps
-    rest = _rest(settings, db)
+    secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
+    secret = secret or ensure_jwt_secret(settings.data_dir / "jwt_secret")
+    rest = _rest(settings, db, secret)
+    verify = _verifier(secret)
     app = FastAPI(
         title="Headgate",
         version=__version__,
@@ -70,7 +75,11 @@ def create_app(
     )
     for one in chosen:
         if one.api is not None:
-            values = {**settings.model_dump(exclude={"database_url"}), **(extras or {})}
+            values = {
+                **settings.model_dump(exclude={"database_url"}),
+                "verify_token": verify,
+                **(extras or {}),
+            }
             app.include_router(one.api(Services(db=db, fetcher=None, app=one, settings=values)))
     app.add_route("/health", _health(db))
     app.add_route("/metrics", _metrics(db))
@@ -87,14 +96,28 @@ def create_app(
     return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest)
 
 
-def _rest(settings: Settings, db: Database) -> Surface:
+def _verifier(secret: str) -> Callable[[str], Awaitable[Mapping[str, Any] | None]]:
+    """Checks the users' tokens that applications receive: the claims with their role, or None."""
+    keys = read_keys(secret, is_base64=False)
+    verifier = Verifier(keys, anon_role="anon", audience=None, role_path="$.role", cache_max=1000)
+
+    async def verify(token: str) -> Mapping[str, Any] | None:
+        try:
+            claims: Mapping[str, Any] = orjson.loads(verifier.identify(token).claims)
+        except TokenError:
+            return None
+        return claims
+
+    return verify
+
+
+def _rest(settings: Settings, db: Database, secret: str) -> Surface:
     """The REST surface on the same database, over connections of its own. PostgREST's variables go before ours."""
-    secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
     ours = RestSettings(
         db_schemas=tuple(name.strip() for name in settings.rest_schemas.split(",") if name.strip()),
         db_max_rows=settings.rest_max_rows or None,
         db_pool_size=settings.pool_size,
-        jwt_secret=secret or ensure_jwt_secret(settings.data_dir / "jwt_secret"),
+        jwt_secret=secret,
         max_body_bytes=settings.rest_max_body_bytes,
         statement_timeout_ms=settings.rest_statement_timeout_ms,
         server_cors_allowed_origins=() if "*" in _origins(settings) else tuple(_origins(settings)),

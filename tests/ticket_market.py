@@ -142,6 +142,7 @@ async def serving(
     db: Database, *, extras: Mapping[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[str]:
     """The whole server on a free loopback port; gives its base address."""
+    settings = {"jwt_secret": "a secret that only tests know, of 32 bytes", **settings}
     server_app = create_app(Settings(_env_file=None, **settings), db, apps=[app], extras=extras)  # type: ignore[call-arg]
     config = uvicorn.Config(
         server_app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1

@@ -103,9 +103,7 @@ async def test_every_page_shows_its_data_without_an_error(database: Database) ->
                     await browser.open(path)
                     await browser.page.wait_for_selector(mark, timeout=15_000)
                     assert await browser.page.inner_text("h1") == title, path
-                    await browser.page.wait_for_function(
-                        "!document.querySelector('[aria-busy=true]')", timeout=15_000
-                    )
+                    await browser.page.wait_for_selector("[aria-busy=true]", state="detached", timeout=15_000)
                     assert not await browser.page.query_selector("[role=alert]"), path
                 assert browser.wrong == []
 
@@ -116,9 +114,7 @@ async def test_no_page_scrolls_sideways_on_a_phone(database: Database) -> None:
         for path, (_, mark) in PAGES.items():
             await browser.open(path)
             await browser.page.wait_for_selector(mark, timeout=15_000)
-            await browser.page.wait_for_function(
-                "!document.querySelector('[aria-busy=true]')", timeout=15_000
-            )
+            await browser.page.wait_for_selector("[aria-busy=true]", state="detached", timeout=15_000)
             assert await browser.page.evaluate("document.documentElement.scrollWidth") <= 360, path
         assert browser.wrong == []
 

@@ -207,15 +207,10 @@ def _add_history(desk: Desk) -> None:
         return await desk.answer(request, Question(query, EVENT_META, params, event_id))
 
     @get("/events/{event_id}/polls", response_model=Envelope[list[Poll]], tags=["event"])
-    async def polls(
-        request: Request, *, event_id: EventId, since: Since = None, limit: Limit = 100, offset: Offset = 0
-    ) -> Any:
-        """Attempts to read the listings, newest first (three hours by default), failed ones with their reason."""
-        query = SQL(
-            "select * from public.event_polls(%(event_id)s, %(since)s) "
-            "order by observed_at desc limit %(limit)s offset %(offset)s"
-        )
-        params = {"event_id": event_id, "since": utc(since), "limit": limit, "offset": offset}
+    async def polls(request: Request, *, event_id: EventId, since: Since = None, limit: Limit = 60) -> Any:
+        """Attempts to read the listings, newest first, three hours by default, and the market each found."""
+        query = SQL("select * from public.event_polls(%(event_id)s, %(since)s, %(limit)s)")
+        params = {"event_id": event_id, "since": utc(since), "limit": limit}
         return await desk.answer(request, Question(query, NOW_META, params, event_id))
 
     @get("/events/{event_id}/percentiles", response_model=Envelope[list[Percentiles]], tags=["event"])

@@ -208,10 +208,15 @@ class Poll(Shape):
     observed_at: datetime
     status: Literal["accepted", "unchanged", "rejected", "failed"]
     reason: str | None
-    get_in: float | None
+    latency_ms: int | None
     total_listings: int | None
     total_tickets: int | None
-    latency_ms: int | None
+    get_in: float | None
+    get_in_pair: float | None
+    get_in_four: float | None
+    p25: float | None
+    median_price: float | None
+    p75: float | None
 
 
 class Percentiles(Shape):

@@ -105,15 +105,15 @@ export function TimeChart({ times, lines, bands = [], height = 260, format, titl
 function spanOf(lo, hi, zero) {
   if (lo == null || hi == null) return [0, 1];
   if (zero) return [0, hi > 0 ? hi * 1.08 : 1];
-  const pad = (hi - lo || Math.abs(hi) * 0.1 || 1) * 0.12;
+  const pad = Math.max((hi - lo) * 0.12, Math.abs(hi) * 0.05, 0.5);
   return [Math.max(0, lo - pad), hi + pad];
 }
 
 /** Labels of the time axis: the day where a day begins, else the time. */
 function clockTicks(ticks, tz) {
   const part = (t, options) => new Intl.DateTimeFormat(undefined, { timeZone: tz || undefined, ...options }).format(new Date(t * 1000));
-  const clock = { hour: "2-digit", minute: "2-digit", hour12: false };
   const step = ticks.length > 1 ? ticks[1] - ticks[0] : 86400;
+  const clock = { hour: "2-digit", minute: "2-digit", second: step < 60 ? "2-digit" : undefined, hour12: false };
   let day = null;
   return ticks.map((t) => {
     const mine = part(t, { month: "short", day: "numeric" });

@@ -3,17 +3,35 @@
 -- Quantiles of a log sketch: value of bucket k is 2·γ^k/(γ+1) with γ = 1.01/0.99, in cents.
 create function tickets.sketch_quantiles(p_keys smallint[], p_weights bigint[], p_at double precision[])
 returns numeric[]
-language sql immutable parallel safe as $$
-  with buckets as (
-    select k, sum(w) over (order by k) as through, sum(w) over () as total
-      from unnest(p_keys, p_weights) as u (k, w)
-  )
-  select array_agg((
-           select round((2 * power(1.01 / 0.99, b.k::double precision) / (1.01 / 0.99 + 1))::numeric / 100, 2)
-             from buckets b where b.through >= q.at * b.total order by b.k limit 1) order by q.i)
-    from unnest(p_at) with ordinality as q (at, i)
+language plpgsql immutable parallel safe set search_path = '' as $$
+declare
+  -- a loop, because it runs once for each bucket of a series and a set-returning query costs twenty times as much
+  total bigint := 0;
+  through bigint := 0;
+  wanted integer := 1;
+  found numeric[] := '{}';
+begin
+  if p_keys is null then
+    return null;
+  end if;
+  foreach through in array p_weights loop
+    total := total + through;
+  end loop;
+  through := 0;
+  for i in 1 .. pg_catalog.cardinality(p_keys) loop
+    through := through + p_weights[i];
+    while wanted <= pg_catalog.cardinality(p_at) and through >= p_at[wanted] * total loop
+      found[wanted] := pg_catalog.round(
+        (2 * pg_catalog.power(1.01::double precision / 0.99, p_keys[i]::double precision)
+         / (1.01::double precision / 0.99 + 1) / 100)::numeric, 2);
+      wanted := wanted + 1;
+    end loop;
+    exit when wanted > pg_catalog.cardinality(p_at);
+  end loop;
+  return found;
+end
 $$;
-comment on function tickets.sketch_quantiles is 'Prices in the major unit at the given shares of a sketch; relative error 1 %';
+comment on function tickets.sketch_quantiles is 'Prices in the major unit at the given ascending shares of a sketch; relative error 1 %';
 
 -- The buckets of one scope. The only place that knows how hours and days are kept.
 create function tickets.buckets(
@@ -119,17 +137,36 @@ language sql stable security invoker as $$
 $$;
 comment on function public.get_ticket_counts is 'Tickets and listings on sale, averaged over covered time: a level, never a sum';
 
-create function public.event_polls(p_event_id bigint, p_since timestamptz default null)
+create function public.event_polls(p_event_id bigint, p_since timestamptz default null, p_limit integer default 100)
 returns table (
-  observed_at timestamptz, status text, reason text, get_in numeric, total_listings integer, total_tickets integer,
-  latency_ms integer
+  observed_at timestamptz, status text, reason text, latency_ms integer, total_listings integer, total_tickets integer,
+  get_in numeric, get_in_pair numeric, get_in_four numeric, p25 numeric, median_price numeric, p75 numeric
 )
 language sql stable security invoker as $$
-  select p.observed_at, p.status, p.reason, tickets.major(p.get_in), p.n_listings, p.n_tickets, p.latency_ms
-    from public.polls p
-   where p.event_id = p_event_id and p.observed_at >= coalesce(p_since, now() - interval '3 hours')
+  with looks as materialized (
+    select p.* from public.polls p
+     where p.event_id = p_event_id and p.observed_at >= coalesce(p_since, now() - interval '3 hours')
+     order by p.observed_at desc, p.seq desc limit p_limit
+  ), spans as materialized (
+    select s.aip_cents, s.splits, s.valid_from, s.valid_to from public.listing_spans s
+     where s.event_id = p_event_id
+       and (s.valid_to is null or s.valid_to > (select min(l.observed_at) from looks l))
+  )
+  select l.observed_at, l.status, l.reason, l.latency_ms, l.n_listings, l.n_tickets, tickets.major(l.get_in),
+         tickets.major(m.pair), tickets.major(m.four), tickets.major(m.v[1]), tickets.major(m.v[2]), tickets.major(m.v[3])
+    from looks l
+    left join lateral (
+      select min(s.aip_cents) filter (where s.splits & 2 <> 0) as pair,
+             min(s.aip_cents) filter (where s.splits & 8 <> 0) as four,
+             percentile_disc(array[0.25, 0.5, 0.75]) within group (order by s.aip_cents) as v
+        from spans s
+       where l.status in ('accepted', 'unchanged') and s.valid_from <= l.observed_at
+         and (s.valid_to is null or s.valid_to > l.observed_at)
+    ) m on true
+   order by l.observed_at desc, l.seq desc
 $$;
-comment on function public.event_polls is 'Every attempt to read an event''s listings, and the get-in price it found';
+comment on function public.event_polls is
+  'Attempts to read an event''s listings, newest first, and the market that each found; failed ones with their reason';
 
 create function public.event_percentiles(
   p_event_id bigint, p_zone text default null, p_since timestamptz default null, p_until timestamptz default null
@@ -139,18 +176,17 @@ returns table (
   p90 numeric, p95 numeric
 )
 language sql stable security invoker as $$
-  with asked as (
-    select 'event' as scope, '' as scope_id where p_zone is null
+  with hours as (
+    select h.scope, h.scope_id, h.sketch_keys, h.sketch_ms
+      from tickets.hours(p_event_id, coalesce(p_since, now() - interval '24 hours'), coalesce(p_until, now()), 'event', '') h
+     where p_zone is null
     union all
-    select 'zone', z.zone from (select distinct s.zone from public.sections s where s.event_id = p_event_id) z
-     where p_zone is null or z.zone = p_zone
+    select h.scope, h.scope_id, h.sketch_keys, h.sketch_ms
+      from tickets.hours(p_event_id, coalesce(p_since, now() - interval '24 hours'), coalesce(p_until, now()), 'zone', p_zone) h
   ), merged as (
-    select a.scope, a.scope_id, u.k, sum(u.w)::bigint as w
-      from asked a
-     cross join lateral tickets.buckets(p_event_id, a.scope, a.scope_id, coalesce(p_since, now() - interval '24 hours'),
-                                        coalesce(p_until, now()), 'hourly') b,
-           unnest(b.sketch_keys, b.sketch_ms) as u (k, w)
-     group by a.scope, a.scope_id, u.k
+    select h.scope, h.scope_id, u.k, sum(u.w)::bigint as w
+      from hours h, unnest(h.sketch_keys, h.sketch_ms) as u (k, w)
+     group by h.scope, h.scope_id, u.k
   ), sketches as (
     select m.scope, m.scope_id, sum(m.w) as total, array_agg(m.k order by m.k) as keys, array_agg(m.w order by m.k) as weights
       from merged m group by m.scope, m.scope_id

@@ -28,14 +28,15 @@ language sql stable security invoker as $$
      where o.event_id = p_event_id and (p_zone is null or s.zone = p_zone)
   )
   select p_days, round(coalesce(s.observed, 0), 3)::double precision, k.tickets, s.lo, s.hi,
-         round(s.lo / nullif(s.observed, 0), 2)::double precision, round(s.hi / nullif(s.observed, 0), 2)::double precision,
-         round(k.tickets * s.observed / nullif(s.hi, 0), 2)::double precision,
-         round(k.tickets * s.observed / nullif(s.lo, 0), 2)::double precision
-    from sold s, stock k
+         round(s.lo / e.observed, 2)::double precision, round(s.hi / e.observed, 2)::double precision,
+         round(k.tickets * e.observed / nullif(s.hi, 0), 2)::double precision,
+         round(k.tickets * e.observed / nullif(s.lo, 0), 2)::double precision
+    from sold s, stock k,
+         lateral (select case when s.observed >= 0.25 then s.observed end as observed) e  -- six hours say something
    where exists (select from public.events e where e.id = p_event_id)
 $$;
 comment on function public.event_velocity is
-  'Tickets sold per observed day over the last days, and for how long today''s inventory lasts at that pace; intervals';
+  'Tickets sold per observed day over the last days, and for how long today''s inventory lasts at that pace; intervals, null before six observed hours';
 
 create function public.event_exits(
   p_event_id bigint, p_zone text default null, p_since timestamptz default null, p_until timestamptz default null,

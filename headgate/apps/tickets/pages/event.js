@@ -10,6 +10,8 @@ import { Listings } from "./listings.js";
 const TABS = [["overview", "Overview"], ["sections", "Sections"], ["listings", "Listings"]];
 const SPANS = [["0.125", "3 h"], ["1", "24 h"], ["3", "3 d"], ["7", "7 d"], ["30", "30 d"], ["365", "All"]];
 
+const NONE = [];
+
 export function Event({ id, tab, query, base }) {
   const read = useRead(`/api/events/${id}/snapshot`, {}, { event: id });
   if (!read.data && read.error) return html`<a class="crumb" href=${`${base}/events`}>← Events</a><div class="card"><${Failure} error=${read.error} retry=${read.reload} /></div>`;
@@ -60,7 +62,7 @@ function Overview({ id, read }) {
       <${Stat} label="Four" color="var(--four)" value=${money(mine && mine.get_in_four, currency)} note="each, four together" />
       <${Stat} label="Median" value=${money(mine && mine.median_price, currency)} note=${mine ? `average ${money(mine.avg_price, currency)}` : ""} />
       <${Stat} label="Tickets" value=${count(mine && mine.total_tickets)} note=${mine ? `${count(mine.total_listings)} listings` : ""} />
-      <${Stat} label="Sold a day" value=${pace ? interval(pace.sold_per_day_lo, pace.sold_per_day_hi) : "–"} note=${pace ? `over ${count(pace.observed_days, 1)} days` : ""} />
+      <${Stat} label="Sold a day" value=${pace ? interval(pace.sold_per_day_lo, pace.sold_per_day_hi) : "–"} note=${pace ? (pace.observed_days < 0.25 ? "after 6 hours" : `over ${count(pace.observed_days, 1)} days`) : ""} />
       <${Stat} label="Days of supply" value=${pace ? interval(pace.days_of_supply_lo, pace.days_of_supply_hi) : "–"} note="at that pace" />
     </dl>
     <div class="card">
@@ -76,8 +78,9 @@ function Overview({ id, read }) {
         <${Loaded} read=${rolled} height=${220}>${(rows) => html`<${Sold} rows=${rows} days=${Math.max(1, days)} granularity=${granularity === "daily" ? "daily" : "hourly"} tz=${tz} />`}<//></div>
     </div>
     <div class="cols">
-      <div class="card flush"><div class="card-head"><div><h2>Zones</h2></div></div><${Zones} zones=${zones} currency=${currency} onPick=${setZone} picked=${zone} /></div>
-      <div class="stack"><${Outlook} read=${forecast} currency=${currency} now=${mine} /><${Exits} id=${id} zone=${zone} currency=${currency} /></div>
+      <div class="stack"><div class="card flush"><div class="card-head"><div><h2>Zones</h2></div></div><${Zones} zones=${zones} currency=${currency} onPick=${setZone} picked=${zone} /></div>
+        <${Outlook} read=${forecast} currency=${currency} now=${mine} /></div>
+      <${Exits} id=${id} zone=${zone} currency=${currency} />
     </div>
   </div>`;
 }
@@ -85,7 +88,7 @@ function Overview({ id, read }) {
 /** Accepted polls as rows of the chart, oldest first. */
 function rowsOf(polls) {
   return polls.filter((p) => p.status === "accepted" || p.status === "unchanged").reverse()
-    .map((p) => ({ timestamp: p.observed_at, get_in: p.get_in, total_tickets: p.total_tickets, total_listings: p.total_listings, coverage: 1 }));
+    .map((p) => ({ ...p, timestamp: p.observed_at, coverage: 1 }));
 }
 
 function interval(lo, hi) {
@@ -97,7 +100,7 @@ function interval(lo, hi) {
 }
 
 /** Rows on a regular grid up to now, so that hours nobody observed are gaps. → {times, at(field)} */
-function useGrid(rows, days, granularity, extra = []) {
+function useGrid(rows, days, granularity, extra = NONE, tail = 0) {
   return useMemo(() => {
     const step = granularity === "daily" ? 86400 : 3600;
     const byTime = new Map(rows.map((row) => [Date.parse(row.timestamp) / 1000, row]));
@@ -109,15 +112,13 @@ function useGrid(rows, days, granularity, extra = []) {
     let times = known;
     if (granularity === "hourly") {
       times = [];
-      for (let t = Math.max(first, now - days * 86400); t <= last; t += step) times.push(t);
+      for (let t = Math.min(Math.max(first, now - days * 86400), last - 11 * step); t <= last + tail * step; t += step) times.push(t);
     }
     times = [...new Set([...times, ...extra.map((p) => Date.parse(p.timestamp) / 1000)])].sort((a, b) => a - b);
     const lined = times.map((t) => byTime.get(t));
     return { times, rows: lined, at: (field) => lined.map((row) => (row && row[field] != null ? Number(row[field]) : null)) };
   }, [rows, days, granularity, extra]);
 }
-
-const NONE = [];
 
 function Prices({ rows, forecast, days, granularity, currency, tz }) {
   const [ahead, setAhead] = useState(true);
@@ -167,7 +168,7 @@ function Stock({ rows, days, granularity, tz }) {
 }
 
 function Sold({ rows, days, granularity, tz }) {
-  const grid = useGrid(rows, days, granularity, NONE);
+  const grid = useGrid(rows, days, granularity, NONE, 1);  // one more hour, so that the last bar has room
   const lines = useMemo(() => [{ label: "At most", color: "--sold", fill: "--sold-soft", swatch: "--sold-soft", values: grid.at("sold_hi"), kind: "bars" }, { label: "Surely", color: "--sold", fill: "--sold", values: grid.at("sold_lo"), kind: "bars" }], [grid]);
   if (!grid.times.length) return html`<${Empty} title="No sales inferred in this time">Choose a longer time above.<//>`;
   return html`<${Legend} items=${[["Surely sold", "--sold", true], ["At most", "--sold-soft", true]]} />
