@@ -5,8 +5,7 @@
 11 sections renamed, zones remapped · 12 rescheduled, cancelled · 13 late and repeated polls · 14 worker killed ·
 15 two schedulers, expired lease · 16 clock skew · 17 missing future partition · 18 refresher down six hours ·
 19 a day of 23 hours · 20 retention races with refresh · 21 disk full · 22 one slow host · 23 all gone after doors.
-Killing a worker at every statement of promote is in test_promote_kills; the SQL of 17–20 has tests of its own in
-tests/database/test_tickets_*.
+Numbers 14, 19 and 20 are in test_tickets_storms; killing a worker at every statement of promote in test_promote_kill.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -13,7 +14,9 @@ from headgate.apps.tickets import seatgeek, ticketmaster, vivid
 from headgate.apps.tickets.parse import Rejected
 from headgate.apps.tickets.simulator import SimClock, World, WorldOptions
 from headgate.apps.tickets.simulator.answers import encode, listings_document
+from headgate.db import Database
 from tests.faults.malformed import SPOILS
+from tests.tickets_simulator import marketplace
 
 BODIES = 10_000
 
@@ -95,3 +98,32 @@ def test_any_json_in_the_right_places_is_refused(
         return
     with pytest.raises(Rejected):
         vivid.parse_listings(body, production_id="1")
+
+
+async def test_no_malformed_answer_reaches_a_price_in_the_database(database: Database) -> None:
+    """A sample goes over HTTP and through the whole pipeline: each poll is kept with its reason, none with rows."""
+    options = WorldOptions(seed=11, events=1, listings=12, parking=False)
+    async with marketplace(database, options, clock=SimClock(start=1.8e9, scale=0.0)) as bench:
+        await bench.sweep()
+        (event,) = await bench.events()
+        await bench.poll(event, observed_at=datetime.fromtimestamp(1.8e9, UTC).isoformat())
+        before = await market(database)
+        production = bench.world.productions[int(event["external_id"])]
+        sound = encode(listings_document(production, 1.8e9))
+        rng = Random(7)
+        for number in range(len(SPOILS) * 6):
+            state = (production.market.version, int(1.8e9 // 86_400), production.name)
+            production.cached = (state, SPOILS[number % len(SPOILS)](sound, rng))
+            at = datetime.fromtimestamp(1.8e9 + 60 * (number + 1), UTC).isoformat()
+            await bench.poll(event, observed_at=at)
+            poll = await bench.last_poll(event)
+            assert poll["status"] in ("rejected", "failed"), poll
+            assert poll["reason"] and not poll["n_listings"]
+        assert await market(database) == before
+        assert await database.fetch_value("select count(*) from stage.rows") == 0
+
+
+async def market(db: Database) -> list[object]:
+    """Every stored listing, span and current figure."""
+    names = ("public.listings", "public.listings_open", "tickets.spans", "public.event_latest")
+    return [await db.fetch_all(f"select * from {name} order by 1, 2") for name in names]
