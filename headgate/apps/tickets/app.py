@@ -40,6 +40,13 @@ app = App(
     },
     schedules=(
         Schedule(name="tickets.plan", kind="tickets.plan", every_s=1.0, priority=10),
+        Schedule(name="tickets.seatgeek_events", kind="tickets.seatgeek_events", cron="5 */6 * * *"),
+        Schedule(
+            name="tickets.ticketmaster",
+            kind="tickets.ticketmaster",
+            cron="35 */6 * * *",
+            key=jobs.TICKETMASTER_LANE,
+        ),
         Schedule(name=alerts.KIND, kind=alerts.KIND, every_s=5.0, priority=5),
         *upkeep.SCHEDULES,
     ),

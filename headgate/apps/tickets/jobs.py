@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headgate.apps.tickets.settings import TicketsSettings
+from headgate.apps.tickets import ticketmaster
+from headgate.apps.tickets.settings import TicketsSettings, host_key
 from headgate.db import Connection, Database
 from headgate.db.queries import load
 from headgate.engine.fetch import BreakerOpen, RateLimited
@@ -24,6 +25,8 @@ Q = load("headgate.apps.tickets", "schedule.sql")
 #: A slot further off than this is not waited for; the event goes back to the plan.
 PATIENCE_S = 5.0
 LEASE_S = 60.0
+#: The lane that keeps looks through Ticketmaster's catalogue within its day.
+TICKETMASTER_LANE = "tickets.ticketmaster"
 
 
 @dataclass(frozen=True)
@@ -145,10 +148,14 @@ def poll(services: Services) -> Handler:
 
 
 def sweep(source: str) -> Callable[[Services], Handler]:
-    """A handler that looks through the catalogue `source`; out of slots, it comes back later."""
+    """A handler that looks through the catalogue `source`, if it is set up; out of slots, it comes back later."""
 
     def factory(services: Services) -> Handler:
+        settings = TicketsSettings.of(services.settings)
+
         async def handle(ctx: JobContext) -> None:
+            if not await prepare_catalogue(ctx.db, source, settings):
+                return
             try:
                 await run_source(
                     ctx.db,
@@ -165,3 +172,26 @@ def sweep(source: str) -> Callable[[Services], Handler]:
         return handle
 
     return factory
+
+
+async def prepare_catalogue(db: Database, source: str, settings: TicketsSettings) -> bool:
+    """Store the limits of an official API; False when its key is not set, so that nothing is asked.
+
+    Ticketmaster allows 5 requests a second and 5000 a day. One look takes at most `DEEPEST / PAGE` requests, so
+    the lane lets looks start no more often than 5000 of those a day.
+    """
+    if source == "tickets.productions":
+        return bool(settings.vivid_url)
+    if source == "tickets.seatgeek_events":
+        if settings.seatgeek_client_id is None:
+            return False
+        async with db.connection() as conn:
+            await set_host(conn, host_key(settings.seatgeek_url), 2.0, 2)
+        return True
+    if settings.ticketmaster_key is None:
+        return False
+    looks_a_day = ticketmaster.PER_DAY / (ticketmaster.DEEPEST / ticketmaster.PAGE)
+    async with db.transaction() as conn:
+        await set_host(conn, host_key(settings.ticketmaster_url), ticketmaster.PER_SECOND, 5)
+        await set_lane(conn, TICKETMASTER_LANE, max_running=1, per_second=looks_a_day / 86_400)
+    return True

@@ -101,7 +101,7 @@ async def ticketmaster_events(ctx: SourceContext, cursor: Any) -> AsyncIterator[
     settings = TicketsSettings.of(ctx.settings)
     if settings.ticketmaster_key is None:
         raise SourceError("Ticketmaster needs HEADGATE_TICKETS_TICKETMASTER_KEY.", code="HG443")
-    size, number, pages = 100, 0, 1
+    size, number, pages = ticketmaster.PAGE, 0, 1
     while number < pages:
         key = settings.ticketmaster_key.get_secret_value()
         query = urlencode(

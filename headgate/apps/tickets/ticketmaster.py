@@ -1,6 +1,6 @@
 """Ticketmaster Discovery v2: the official catalogue, with an official key. Events only; it lists no resale offers.
 
-Limits of a standard key: 5 requests a second and 5000 a day, kept as the host's rate and as a daily lane.
+Limits of a standard key: 5 requests a second and 5000 a day, kept by the host's rate and by a lane of the queue.
 https://developer.ticketmaster.com/products-and-docs/apis/discovery-api/v2/
 """
 
@@ -12,11 +12,11 @@ from headgate.apps.tickets import parse
 from headgate.apps.tickets.parse import Rejected
 from headgate.apps.tickets.vivid import Production, is_parking, moment, zone
 
-HOST = "app.ticketmaster.com"
 PER_SECOND = 5.0
 PER_DAY = 5000
 #: The API answers no deeper than this many events per query (size × page).
 DEEPEST = 1000
+PAGE = 100
 
 
 def parse_events(body: bytes) -> tuple[list[Production], int, list[tuple[str, str]]]:
