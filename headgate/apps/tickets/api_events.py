@@ -259,7 +259,6 @@ def _add_history(desk: Desk) -> None:
 
 def _add_outlook(desk: Desk) -> None:
     get = desk.router.get
-    days_text = "Days of history to look at."
 
     @get("/events/{event_id}/velocity", response_model=Envelope[Velocity], tags=["event"])
     async def velocity(
@@ -267,7 +266,7 @@ def _add_outlook(desk: Desk) -> None:
         *,
         event_id: EventId,
         zone: Zone = None,
-        days: Annotated[int, Query(ge=1, le=90, description=days_text)] = 7,
+        days: Annotated[int, Query(ge=1, le=90, description="Days of history to look at.")] = 7,
     ) -> Any:
         """Tickets sold a day and days of supply, both as intervals."""
         query = SQL("select * from public.event_velocity(%(event_id)s, %(zone)s, %(days)s)")
