@@ -12,6 +12,7 @@ from headgate.engine.fetch import Fetcher
 from headgate.engine.jobs import JobContext
 from headgate.engine.manifest import App, Handler, Services
 from headgate.engine.record import BodyRecorder
+from headgate.engine.rollup import refresh
 from headgate.engine.runs import abandon_runs, prune_runs
 from headgate.engine.schedule import Schedule, sync_schedules
 from headgate.engine.worker import Worker
@@ -19,7 +20,11 @@ from headgate.engine.worker import Worker
 #: How long the ledger keeps runs that ended.
 KEEP_RUNS_S = 30 * 86_400.0
 _CARE = "engine.care"
-_TIMETABLE = [Schedule(name=_CARE, kind=_CARE, every_s=60.0, priority=5)]
+_ROLLUPS = "engine.rollups"
+_TIMETABLE = [
+    Schedule(name=_CARE, kind=_CARE, every_s=60.0, priority=5),
+    Schedule(name=_ROLLUPS, kind=_ROLLUPS, every_s=5.0, priority=5),
+]
 
 
 def services(db: Database, fetcher: Fetcher, app: App) -> Services:
@@ -46,9 +51,15 @@ def fetcher_for(db: Database, settings: Settings) -> Fetcher:
 async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, stop: asyncio.Event) -> None:
     """Work until `stop` is set, then finish what runs. Stores each application's timetable first."""
     fetcher = fetcher_for(db, settings)
-    handlers: dict[str, Handler] = {_CARE: _care}
+
+    async def refresh_rollups(ctx: JobContext) -> None:
+        for app in apps:
+            await refresh(ctx.db, app)
+
+    handlers: dict[str, Handler] = {_CARE: _care, _ROLLUPS: refresh_rollups}
     async with db.connection() as conn:
-        await sync_schedules(conn, _TIMETABLE, app="engine")
+        timetable = [s for s in _TIMETABLE if s.kind != _ROLLUPS or any(app.rollups for app in apps)]
+        await sync_schedules(conn, timetable, app="engine")
     for app in apps:
         given = services(db, fetcher, app)
         handlers.update({kind: factory(given) for kind, factory in app.jobs.items()})

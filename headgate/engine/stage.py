@@ -17,7 +17,7 @@ from headgate.db.queries import load
 
 Q = load("headgate.engine.sql", "stage.sql")
 
-#: Rejects kept per batch; all are counted. The same bound is in `control.reject`.
+#: Rejects kept per batch; all are counted. The same bound is in `control.reject_lines`.
 KEPT_REJECTS = 1000
 #: Characters kept of a rejected row.
 KEPT_RAW = 4096

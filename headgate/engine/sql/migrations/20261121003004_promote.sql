@@ -1,15 +1,5 @@
 -- Promotion: fence, apply, cursor and progress of one batch; each function is one statement of the transaction.
 
-create function control.reject(p_run bigint, p_batch bigint, p_line bigint, p_reason text, p_raw text) returns void
-language plpgsql set search_path = '' as $$
-begin
-    if (select count(*) from control.rejects where batch_id = p_batch) < 1000 then
-        insert into control.rejects (run_id, batch_id, line, reason, raw, raw_bytes)
-        values (p_run, p_batch, p_line, left(p_reason, 500), left(p_raw, 4096), octet_length(p_raw));
-    end if;
-end $$;
-comment on function control.reject is 'Keeps one rejected row and the reason, up to 1,000 per batch.';
-
 -- Works on PostgreSQL 15 too, which has no pg_input_is_valid. The body of the newer branch is only looked up there.
 create function control.cast_problem(p_value text, p_type text) returns text
 language plpgsql stable set search_path = 'public' as $$
@@ -105,11 +95,12 @@ end $$;
 comment on function control.nothing_missing is 'Raises 22004 when a row lacked a required column.';
 
 -- A statement over lines lo..hi ($1 batch, $2 run, $3 lo, $4 hi). Where it fails for the data's sake, halves find the
--- rows at fault; those are rejected with PostgreSQL's own words and the others applied, in the order of the lines.
+-- rows at fault: "bad" in the answer, with PostgreSQL's own words. The others are applied in the order of the lines.
 create function control.apply_range(p_apply text, p_run bigint, p_batch bigint, p_lo bigint, p_hi bigint) returns jsonb
 language plpgsql set search_path = 'public' as $$
 declare
     v_counts jsonb;
+    v_right jsonb;
     v_reason text;
     v_mid bigint;
     v_first bigint;
@@ -118,47 +109,73 @@ begin
     begin
         execute p_apply into v_counts using p_batch, p_run, p_lo, p_hi;
         perform control.nothing_missing(v_counts);
-        return v_counts;
+        return v_counts || '{"bad": []}';
     exception when data_exception or integrity_constraint_violation or program_limit_exceeded then
         v_reason := sqlerrm;
     end;
     select min(line), max(line) into v_first, v_last
     from stage.rows where batch_id = p_batch and line between p_lo and p_hi;
     if v_first = v_last then
-        perform control.reject(p_run, p_batch, line, v_reason, doc::text)
-        from stage.rows where batch_id = p_batch and line = v_first;
-        update stage.rows set line = -line where batch_id = p_batch and line = v_first;
-        return jsonb_build_object('rejected', 1);
+        return jsonb_build_object('bad', jsonb_build_array(jsonb_build_object('line', v_first, 'reason', v_reason)));
     end if;
     v_mid := v_first + (v_last - v_first) / 2;
-    return control.plus(
-        control.apply_range(p_apply, p_run, p_batch, v_first, v_mid),
-        control.apply_range(p_apply, p_run, p_batch, v_mid + 1, v_last));
+    v_counts := control.apply_range(p_apply, p_run, p_batch, v_first, v_mid);
+    v_right := control.apply_range(p_apply, p_run, p_batch, v_mid + 1, v_last);
+    return control.plus(v_counts - 'bad', v_right - 'bad')
+        || jsonb_build_object('bad', (v_counts -> 'bad') || (v_right -> 'bad'));
 end $$;
-comment on function control.apply_range is 'Applies lines lo..hi, rejecting one by one those that cannot be applied.';
+comment on function control.apply_range is 'Applies lines lo..hi and names those that cannot be applied.';
+
+create function control.reject_lines(p_run bigint, p_batch bigint, p_bad jsonb) returns bigint
+language sql set search_path = '' as $$
+    with bad as materialized (
+        select b.line, b.reason, s.doc::text as raw
+        from jsonb_to_recordset(p_bad) b (line bigint, reason text)
+        join stage.rows s on s.batch_id = p_batch and s.line = b.line
+    ), kept as (
+        insert into control.rejects (run_id, batch_id, line, reason, raw, raw_bytes)
+        select p_run, p_batch, line, left(reason, 500), left(raw, 4096), octet_length(raw) from bad order by line
+        limit greatest(1000 - (select count(*) from control.rejects where batch_id = p_batch), 0)
+    ), marked as (
+        update stage.rows s set line = -s.line from bad b where s.batch_id = p_batch and s.line = b.line returning 1)
+    select count(*) from marked
+$$;
+comment on function control.reject_lines is 'Rejects lines of a batch, [{line, reason}]; returns how many.';
 
 -- The fast path is the statement over the whole batch. A unique violation may be a neighbour that inserted the same
--- key a moment ago: a second try sees its row. Only then are rows doubted: first all casts at once, then by halves.
+-- key a moment ago: a second try sees its row. Only then are rows doubted: first all casts at once, then by halves,
+-- which is undone; without the rows at fault the batch is applied whole, so that history has one version per key.
 create function control.apply_batch(p_apply text, p_validate text, p_run bigint, p_batch bigint) returns jsonb
 language plpgsql set search_path = 'public' as $$
 declare
     v_counts jsonb;
-    v_rejected bigint;
+    v_probe jsonb;
+    v_rejected bigint := 0;
+    c_all constant bigint := 9223372036854775807;
 begin
     for attempt in 1..4 loop
         begin
-            execute p_apply into v_counts using p_batch, p_run, 1::bigint, 9223372036854775807;
+            execute p_apply into v_counts using p_batch, p_run, 1::bigint, c_all;
             perform control.nothing_missing(v_counts);
-            return v_counts;
+            return v_counts || jsonb_build_object('rejected', v_rejected);
         exception
             when unique_violation then null;
-            when data_exception or integrity_constraint_violation or program_limit_exceeded then exit;
+            when data_exception or integrity_constraint_violation or program_limit_exceeded then
+                exit when attempt > 1;
+                execute p_validate into v_rejected using p_batch, p_run;
+                exit when v_rejected = 0;
         end;
     end loop;
-    execute p_validate into v_rejected using p_batch, p_run;
-    return control.plus(
-        jsonb_build_object('rejected', v_rejected),
-        control.apply_range(p_apply, p_run, p_batch, 1, 9223372036854775807));
+    begin
+        v_probe := control.apply_range(p_apply, p_run, p_batch, 1, c_all);
+        raise exception using errcode = 'HG500';
+    exception when sqlstate 'HG500' then
+        v_rejected := v_rejected + control.reject_lines(p_run, p_batch, v_probe -> 'bad');
+    end;
+    -- Rows that only clash with one another are applied in turn after all.
+    v_probe := control.apply_range(p_apply, p_run, p_batch, 1, c_all);
+    v_rejected := v_rejected + control.reject_lines(p_run, p_batch, v_probe -> 'bad');
+    return (v_probe - 'bad') || jsonb_build_object('rejected', v_rejected);
 end $$;
 comment on function control.apply_batch is 'Applies a batch by a composed statement; bad rows are rejected, never the batch.';
 

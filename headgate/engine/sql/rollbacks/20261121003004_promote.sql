@@ -1,6 +1,7 @@
 drop function control.promote_finish(bigint, bigint, jsonb, bigint, boolean, boolean);
 drop function control.sweep(text, bigint, bigint, double precision);
 drop function control.apply_batch(text, text, bigint, bigint);
+drop function control.reject_lines(bigint, bigint, jsonb);
 drop function control.apply_range(text, bigint, bigint, bigint, bigint);
 drop function control.nothing_missing(jsonb);
 drop function control.plus(jsonb, jsonb);
@@ -8,4 +9,3 @@ drop function control.promote_begin(bigint, bigint, bigint);
 drop function control.text_array(jsonb);
 drop function control.json_problem(text);
 drop function control.cast_problem(text, text);
-drop function control.reject(bigint, bigint, bigint, text, text);
