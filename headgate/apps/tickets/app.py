@@ -35,6 +35,7 @@ app = App(
         "tickets.productions": jobs.sweep("tickets.productions"),
         "tickets.seatgeek_events": jobs.sweep("tickets.seatgeek_events"),
         "tickets.ticketmaster": jobs.sweep("tickets.ticketmaster"),
+        "tickets.demo_history": demo.history,
         alerts.KIND: alerts.handler,
         **upkeep.JOBS,
     },

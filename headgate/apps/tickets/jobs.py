@@ -15,7 +15,7 @@ from headgate.apps.tickets.settings import TicketsSettings, host_key
 from headgate.db import Connection, Database
 from headgate.db.queries import load
 from headgate.engine.fetch import BreakerOpen, RateLimited
-from headgate.engine.jobs import JobContext, NewJob, Snooze, enqueue_many, set_lane
+from headgate.engine.jobs import JobContext, NewJob, Snooze, enqueue, enqueue_many, set_lane
 from headgate.engine.limits import set_host
 from headgate.engine.manifest import Handler, Services
 from headgate.engine.runs import run_source
@@ -104,6 +104,11 @@ def plan(services: Services) -> Handler:
         nonlocal prepared
         if not settings.vivid_url:
             return
+        if not prepared and settings.demo_history_h:
+            async with ctx.db.transaction() as conn:
+                await enqueue(conn, "tickets.demo_history", unique="history", max_attempts=3)
+            if not await ctx.db.fetch_value(Q.history_there):
+                return
         if not prepared:
             await prepare_host(ctx.db, settings)
             prepared = True

@@ -36,3 +36,13 @@ select tickets.put_event(%(event)s) as id
 
 -- name: refresh
 select tickets.refresh_rollups(%(limit)s)
+
+-- name: pollable
+select id, external_id from public.events where active and source = %(source)s order by starts_at, id
+
+-- name: history_there
+select exists (select from tickets.sweeps where source = 'demo history' and finished_at is not null)
+
+-- name: history_done
+insert into tickets.sweeps (source, started_at, finished_at) values ('demo history', now(), now())
+on conflict (source) do update set finished_at = now()

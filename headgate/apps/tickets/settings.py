@@ -39,6 +39,12 @@ class TicketsSettings(BaseSettings):
         le=10_000,
         description="Divides every promise and interval; above 1 in simulations only.",
     )
+    demo_history_h: float = Field(
+        default=0.0,
+        ge=0,
+        le=720,
+        description="Hours of history to collect first from a simulator that stands still.",
+    )
     timeout_s: float = Field(
         default=20.0, gt=0, le=25, description="Seconds that one listings answer may take."
     )

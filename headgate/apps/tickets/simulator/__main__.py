@@ -24,7 +24,7 @@ from headgate.apps.tickets.simulator.world import World, WorldOptions
 @click.option("--days", default=45.0, help="And this many at the latest.")
 @click.option("--scale", default=1.0, help="Simulated seconds per second.")
 @click.option("--pace", default=1.0, help="How many times livelier than a real market.")
-@click.option("--behind", default=0.0, help="Start the simulated clock this many hours in the past.")
+@click.option("--behind", default=0.0, help="Begin this many hours in the past and stand still until told.")
 @click.option("--errors", default=0.0, help="Share of listing answers with some fault in them, 0 to 1.")
 @click.option("--limit", default=0.0, help="Answers per second before 429 begins; 0 for no limit.")
 def main(
@@ -32,7 +32,7 @@ def main(
     scale: float, pace: float, behind: float, errors: float, limit: float,
 ) -> None:  # fmt: skip
     """Serve a simulated ticket marketplace."""
-    clock = SimClock(start=time.time() - behind * 3600, scale=scale)
+    clock = SimClock(start=time.time() - behind * 3600, scale=0.0 if behind else scale)
     world = World(
         WorldOptions(
             seed=seed,

@@ -277,6 +277,11 @@ class Market:
         listing.fragment = None
         self.version += 1
 
+    def set_pace(self, pace: float) -> None:
+        """How many times livelier than a real market this one is from now on."""
+        self.rates = replace(self.rates, pace=pace)
+        self._next = None
+
     # --- on order ---------------------------------------------------------------------------------------
     def flap(self, share: float = 0.022) -> None:
         """The marketplace shows the other fee level: all-in prices move, base prices do not."""

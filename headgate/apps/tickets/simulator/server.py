@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -123,6 +123,8 @@ class Simulator:
                 return self._state()
             case ["POST", "_admin", "clock"]:
                 return self._set_clock(given)
+            case ["GET", "_admin", "clock"]:
+                return self._set_clock(query)
             case ["POST", "_admin", "faults"]:
                 return self._add_fault(given)
             case ["GET", "_admin", "faults"]:
@@ -151,7 +153,7 @@ class Simulator:
             "faults_done": self.faults.done,
         }
 
-    def _set_clock(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _set_clock(self, given: Mapping[str, Any]) -> dict[str, Any]:
         clock = self.world.clock
         if "scale" in given:
             clock.set_scale(float(given["scale"]))
@@ -159,6 +161,8 @@ class Simulator:
             clock.set_now(float(given["now"]))
         if "advance_s" in given:
             clock.advance(float(given["advance_s"]))
+        if "pace" in given:
+            self.world.set_pace(float(given["pace"]))
         return {"now": clock.now()}
 
     def _add_fault(self, given: dict[str, Any]) -> dict[str, Any]:

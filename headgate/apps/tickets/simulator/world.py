@@ -155,6 +155,12 @@ class World:
         production.market.advance(self.clock.now())
         return production
 
+    def set_pace(self, pace: float) -> None:
+        """From now on every market is `pace` times livelier than a real one."""
+        for production in self.productions.values():
+            production.market.advance(self.clock.now())
+            production.market.set_pace(pace)
+
     # --- on order ---------------------------------------------------------------------------------------
     def act(self, production: Production, action: str, options: dict[str, float]) -> dict[str, object]:
         """Change a production on order; raises KeyError for an unknown action."""
