@@ -46,7 +46,7 @@ def owner(number: int) -> str:
 
 def token(number: int) -> str:
     """A user's token."""
-    claims = {"role": "authenticated", "sub": owner(number), "exp": int(time.time()) + 86_400}
+    claims = {"role": "authenticated", "owner": owner(number), "exp": int(time.time()) + 86_400}
     return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
 
 
@@ -117,7 +117,7 @@ async def pgbench(url: str, task: Task, seconds: int) -> float:
     program = find().folder / "pgbench"
     script = (
         "\\set n random(0, 19)\nbegin;\n"
-        + CONFIG.format(claims=json.dumps({"role": "authenticated", "sub": owner(1)}))
+        + CONFIG.format(claims=json.dumps({"role": "authenticated", "owner": owner(1)}))
         + f"\n{task.sql}\ncommit;\n"
     )
     file = Path(os.environ.get("TMPDIR", "/tmp")) / f"headgate-bench-{os.getpid()}.sql"

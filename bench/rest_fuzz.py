@@ -17,7 +17,8 @@ from headgate.surface.rest.settings import RestSettings
 
 PIECES = [
     b"select", b"or", b"and", b"not", b"eq", b"in", b"is", b"(", b")", b",", b".", b"->", b"->>", b"::", b":", b"!",
-    b"inner", b"...", b"*", b'"', b"\\", b"{", b"}", b"null", b"fts", b"(any)", b"count()", b"limit", b"offset", b"order",
+    b"inner", b"...", b"*", b'"', b"\\", b"{", b"}", b"null", b"fts", b"(any)", b"count()", b"limit", b"offset",
+    b"order",
     b"=", b"&", b" ", b"%", b"%00", b"\xff", b"a", b"9", b"-", b".sum()", b"on_conflict", b"columns", b";", b"+",
 ]  # fmt: skip
 TEXT = st.lists(st.sampled_from(PIECES) | st.binary(max_size=4), max_size=16).map(b"".join)

@@ -163,7 +163,6 @@ class Catalog:
     representations: Mapping[tuple[str, str], str]
     handlers: Mapping[tuple[QName | None, str], Handler]
     role_settings: Mapping[str, Mapping[str, str]]
-    own_settings: Mapping[str, str]
     reads_request: bool
 
 
@@ -239,7 +238,6 @@ def build(schemas: tuple[str, ...], raw: dict[str, Any]) -> Catalog:
         representations={(s, t): f for s, t, f in raw["representations"]},
         handlers=_handlers(raw["handlers"]),
         role_settings=raw["roles"]["settings"],
-        own_settings=raw["roles"]["own"],
         reads_request=raw["roles"]["reads_request"],
     )
 

@@ -249,15 +249,6 @@ select pg_catalog.jsonb_build_object(
           select from pg_catalog.pg_settings g where g.name = kv.key
             and (g.context = 'user' or r.rolsuper or pg_catalog.current_setting('is_superuser')::bool)))
       group by r.rolname) s),
-  'own', (
-    select coalesce(pg_catalog.jsonb_object_agg(kv.key, kv.value), '{}')
-    from (select * from pg_catalog.pg_db_role_setting d
-          where d.setrole = (select oid from pg_catalog.pg_roles where rolname = current_user) and d.setdatabase in (
-            0, (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()))
-          order by d.setdatabase) d
-    cross join lateral unnest(d.setconfig) line
-    cross join lateral (select pg_catalog.split_part(line, '=', 1) as key,
-                               pg_catalog.substr(line, pg_catalog.strpos(line, '=') + 1) as value) kv),
   'reads_request', (
     exists (select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
             where n.nspname not in ('pg_catalog', 'information_schema')
@@ -272,6 +263,17 @@ select pg_catalog.jsonb_build_object(
                where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')
                  and pg_catalog.pg_get_viewdef(c.oid) ~ 'request\.(?!jwt)'))
 )
+
+-- name: own_settings
+select coalesce(pg_catalog.jsonb_object_agg(pg_catalog.split_part(line, '=', 1),
+                                            pg_catalog.substr(line, pg_catalog.strpos(line, '=') + 1)), '{}')::text
+from (
+  select line from pg_catalog.pg_db_role_setting d
+  cross join lateral unnest(d.setconfig) line
+  where d.setrole = (select oid from pg_catalog.pg_roles where rolname = current_user) and d.setdatabase in (
+    0, (select oid from pg_catalog.pg_database where datname = pg_catalog.current_database()))
+  order by d.setdatabase
+) stored
 
 -- name: accessible
 select pg_catalog.jsonb_build_object(

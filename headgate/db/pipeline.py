@@ -254,6 +254,11 @@ class Line:
             await idle
 
 
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(PoolTimeout())
+
+
 class PipelinePool:
     """Connections that share their requests only when all are busy.
 
@@ -328,12 +333,11 @@ class PipelinePool:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiting.append(waiter)
+        late = loop.call_at(deadline, _expire, waiter)
         try:
-            async with asyncio.timeout_at(deadline):
-                await waiter
-        except TimeoutError:
-            raise PoolTimeout from None
+            await waiter
         finally:
+            late.cancel()
             with contextlib.suppress(ValueError):
                 self._waiting.remove(waiter)
 

@@ -120,13 +120,15 @@ class Surface:
         if self.resolve_key is None:
             return incoming
         bearer = (incoming.header("authorization") or "").removeprefix("Bearer ").strip()
-        for key in dict.fromkeys((bearer, incoming.header("apikey") or "")):
-            if key and key.count(".") != 2:
-                role = await self.resolve_key(key)
-                return replace(incoming, key_role=role) if role is not None else incoming
-            if key:
-                break  # a token of a user outranks the key
-        return incoming
+        key = incoming.header("apikey") or ""
+        asked = bearer if bearer and not _is_token(bearer) else key
+        if not asked or _is_token(asked) or (_is_token(bearer) and not self.rest.settings.api_key_required):
+            return incoming
+        role = await self.resolve_key(asked)
+        if role is None:
+            return incoming
+        # A token of a user outranks the key, which then only opens the door.
+        return replace(incoming, key_known=True, key_role=None if _is_token(bearer) else role)
 
     async def _watched(self, incoming: Incoming, receive: Receive) -> Answer:
         """Answer a call; when the client goes away while it takes long, its function is stopped."""
@@ -200,6 +202,10 @@ def encode(text: str) -> bytes:
 def _request_id(headers: list[tuple[str, str]]) -> str:
     given = next((v for k, v in headers if k == "x-request-id"), "")
     return given if given and len(given) <= 128 and given.isprintable() else os.urandom(12).hex()
+
+
+def _is_token(text: str) -> bool:
+    return text.count(".") == 2
 
 
 async def _gone(receive: Receive) -> None:

@@ -34,7 +34,8 @@ PATHS = st.sampled_from(
     ["/projects", "/notes", "/rpc/add", "/rpc/find_projects", "/", "/clients"]
 ) | TEXTS.map("/{}".format)
 HEADERS = st.dictionaries(
-    st.sampled_from(["prefer", "range", "accept", "content-type", "accept-profile", "content-profile", "cookie", "apikey",
+    st.sampled_from(["prefer", "range", "accept", "content-type", "accept-profile", "content-profile", "cookie",
+                     "apikey",
                      "authorization", "x-request-id", "content-length"]),
     TEXTS | st.sampled_from(["return=representation", "count=exact", "text/csv", "resolution=merge-duplicates", "0-5"]),
     max_size=4,

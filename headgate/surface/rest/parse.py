@@ -45,7 +45,8 @@ class Incoming:
     query: bytes
     headers: Sequence[tuple[str, str]]
     body: bytes = b""
-    key_role: str | None = None  # the role of a good opaque API key
+    key_known: bool = False  # an opaque API key that is good came with it
+    key_role: str | None = None  # the role of that key, where no token outranks it
 
     def header(self, name: str) -> str | None:
         """The first header of that name."""
@@ -179,6 +180,11 @@ def query_string(raw: bytes, call: bool) -> QueryString:
     return _read(raw, call)
 
 
+@lru_cache(maxsize=8192)
+def _quoted(part: bytes) -> str:
+    return quote(part, safe="")
+
+
 _shapes: dict[Query, int] = {}
 
 
@@ -213,7 +219,7 @@ def _read(raw: bytes, call: bool) -> QueryString:
     limit = ranges.integer(dict(texts).get("limit", ""))
     offset = ranges.integer(dict(texts).get("offset", ""))
     encoded = sorted(((k, v or b"") for k, v in pairs), key=lambda p: p[0])
-    canonical = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in encoded)
+    canonical = "&".join(f"{_quoted(k)}={_quoted(v)}" for k, v in encoded)
     return QueryString(query, tuple(values.items), canonical, limit, offset or 0, _shape(query))
 
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 
 import uvicorn
 
-from headgate.surface.gateway import create_surface
-from headgate.surface.rest.settings import RestSettings, from_environment
+from headgate.surface.gateway import Surface, create_surface
+from headgate.surface.rest.settings import from_environment
 
 
-def serve(settings: RestSettings, *, host: str, port: int, prefix: str) -> None:
-    """Serve until told to stop."""
-    app = create_surface(settings, prefix=prefix)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+def app() -> Surface:
+    """The application of one process, from the environment; below HEADGATE_REST_PREFIX."""
+    return create_surface(from_environment(os.environ), prefix=os.environ.get("HEADGATE_REST_PREFIX", ""))
 
 
 def main() -> None:
-    """Serve on PGRST_SERVER_HOST and PGRST_SERVER_PORT, below HEADGATE_REST_PREFIX."""
-    serve(
-        from_environment(os.environ),
+    """Serve on PGRST_SERVER_HOST and PGRST_SERVER_PORT until told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, default=1, help="server processes; each has a pool of its own")
+    uvicorn.run(
+        "headgate.surface.rest.serve:app",
+        factory=True,
         host=os.environ.get("PGRST_SERVER_HOST", "127.0.0.1"),
         port=int(os.environ.get("PGRST_SERVER_PORT", "3000")),
-        prefix=os.environ.get("HEADGATE_REST_PREFIX", ""),
+        workers=parser.parse_args().workers,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
     )
 
 

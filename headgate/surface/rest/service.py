@@ -9,9 +9,10 @@ from collections import OrderedDict
 from dataclasses import fields
 from typing import Any
 
+import orjson
 import structlog
 
-from headgate.db.catalog import Catalog, QName, load_catalog
+from headgate.db.catalog import QUERIES, Catalog, QName, load_catalog
 from headgate.db.notices import Notices
 from headgate.db.pipeline import ConnectionLost, PipelinePool, PoolTimeout, ServerError, Step
 from headgate.surface.auth.tokens import Identity, TokenError, Verifier, read_keys
@@ -133,16 +134,23 @@ class RestService:
             self._reloaded_at = time.monotonic()
 
     async def _stored(self, settings: RestSettings) -> RestSettings:
-        """The settings with those kept in the database (`pgrst.…`) over them."""
-        steps = []
+        """The settings with those kept in the database (`pgrst.…`) over them, and the pre-config function's over all.
+
+        The stored ones are read from the catalog: a session would only know those of its own start.
+        """
+        steps = [Step(QUERIES["own_settings"].encode())]
+        names = [f.name for f in fields(RestSettings)]
         if settings.db_pre_config:
             schema, _, name = settings.db_pre_config.rpartition(".")
             steps.append(Step(f"SELECT {name_of(QName(schema, name))}()".encode()))
-        names = [f.name for f in fields(RestSettings)]
-        values = ", ".join(f"current_setting('pgrst.{n}', true)" for n in names)
-        results = await self.pool.run([[*steps, Step(f"SELECT {values}".encode())]], shared=False)
-        found = {n: results[-1].get_value(0, i) for i, n in enumerate(names)}
-        return settings.overlaid({f"pgrst.{n}": v.decode() for n, v in found.items() if v})
+            values = ", ".join(f"current_setting('pgrst.{n}', true)" for n in names)
+            steps.append(Step(f"SELECT {values}".encode()))
+        results = await self.pool.run([steps], shared=False)
+        found: dict[str, str] = orjson.loads(results[0].get_value(0, 0) or b"{}")
+        if settings.db_pre_config:
+            given = {n: results[-1].get_value(0, i) for i, n in enumerate(names)}
+            found.update({f"pgrst.{n}": v.decode() for n, v in given.items() if v})
+        return settings.overlaid(found)
 
     def reload_soon(self, *, at_once: bool = False) -> None:
         """Read the catalog again in the background; unless told `at_once`, at most once a second."""
@@ -210,22 +218,20 @@ class RestService:
         if incoming.key_role is not None:
             return self.verifier.identity(incoming.key_role, {})
         try:
-            return self._identify(token, incoming.header("apikey"))
+            return self._identify(token, incoming.header("apikey"), known=incoming.key_known)
         except TokenError as error:
             raise _unauthorized(error) from None
 
-    def _identify(self, token: str | None, key: str | None) -> Identity:
+    def _identify(self, token: str | None, key: str | None, *, known: bool) -> Identity:
         keys = self.settings.api_keys
-        if key is not None and self.settings.api_key_required and key not in keys:
-            self.verifier.identify(key)
-        if key is None and token is None and self.settings.api_key_required:
-            raise TokenError("PGRST302", "No API key found in request")
-        for known in (token, key) if token is not None else (key,):
-            if known is not None and known in keys:
-                return self.verifier.identity(keys[known], {})
-            if known is not None and known == token:
-                break
-        if token is None and key is not None and key.count(".") == 2 and keys:
+        if self.settings.api_key_required and not known and key not in keys and token not in keys:
+            if key is None:
+                raise TokenError("PGRST302", "No API key found in request")
+            self.verifier.identify(key)  # a key may be a token itself
+        chosen = token if token is not None else key
+        if chosen is not None and chosen in keys:
+            return self.verifier.identity(keys[chosen], {})
+        if token is None and key is not None and key.count(".") == 2:
             return self.verifier.identify(key)
         return self.verifier.identify(token)
 
@@ -257,7 +263,7 @@ class RestService:
         if request.kind == "root":
             return await openapi.answer(request, incoming, identity, executor)
         compiled = self._compiled(request, catalog)
-        if head is not None and request.kind == "read" and not compiled.plan.warnings:
+        if head is not None and not compiled.plan.warnings:
             self._heads[head] = (request, compiled)
             if len(self._heads) > PLANS_MAX:
                 self._heads.popitem(last=False)
