@@ -62,15 +62,15 @@ export function Badge({ tone = "", children }) {
 }
 
 /** How old data is against the promise: a bar that fills up, and the age in words. Grows by itself. */
-export function Age({ asOf, promise }) {
-  const now = useClock(5000);
+export function Age({ asOf, promise, bare }) {
+  const now = useClock(bare ? 1000 : 5000);
   if (!asOf) return html`<div class="age bad" title="never observed"><div class="bar"></div><span>never</span></div>`;
   const age = Math.max(0, (now - new Date(asOf)) / 1000);
   const part = promise ? age / promise : 0;
   const tone = part > 1 ? "bad" : part > 0.8 ? "warn" : "";
   const text = `Observed ${ago(age)}; promised every ${duration(promise)}`;
   return html`<div class=${"age " + tone} role="img" aria-label=${text} title=${text}>
-    <div class="bar"><i style=${{ width: `${Math.max(3, Math.min(100, 100 * part))}%` }}></i></div><span>${duration(age)}</span></div>`;
+    <div class="bar"><i style=${{ width: `${Math.max(3, Math.min(100, 100 * part))}%` }}></i></div>${!bare && html`<span>${duration(age)}</span>`}</div>`;
 }
 
 /** "updated 3 s ago", counting. */

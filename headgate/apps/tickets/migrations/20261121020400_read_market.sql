@@ -37,24 +37,23 @@ comment on function public.screen_events is 'Every event with its prices now, an
 create function public.event_spark(p_event_id bigint, p_points integer default 48) returns numeric[]
 language sql stable security invoker as $$
   with looks as materialized (
-    select p.observed_at, p.seq, p.get_in, row_number() over (order by p.observed_at, p.seq) as n,
-           count(*) over () as total, min(p.observed_at) over () as first_at
-      from public.polls p
+    select p.observed_at, p.get_in from public.polls p
      where p.event_id = p_event_id and p.status in ('accepted', 'unchanged')
        and p.observed_at > now() - make_interval(hours => p_points)
-  ), slots as (
-    select case when l.total <= p_points then l.n else
-             width_bucket(extract(epoch from l.observed_at)::double precision, extract(epoch from l.first_at)::double precision - 1,
-               extract(epoch from now())::double precision + 1, p_points) end as slot,
-           l.observed_at, l.seq, l.get_in, l.total
-      from looks l
-  ), seen as (
-    select s.slot, max(s.total) as total, (array_agg(s.get_in order by s.observed_at desc, s.seq desc))[1] as get_in
-      from slots s group by s.slot
+  ), shape as (
+    select count(*) as looks, min(l.observed_at) as first_at, (now() - min(l.observed_at)) / p_points as step from looks l
   )
-  select array_agg(tickets.major(s.get_in) order by n)
-    from generate_series(1, (select least(p_points, max(total)) from seen)) n
-    left join seen s on s.slot = n
+  select case when s.looks <= p_points
+    then (select array_agg(tickets.major(l.get_in) order by l.observed_at) from looks l)
+    -- a poll speaks for the slot it is in, and for half an hour
+    else (select array_agg(tickets.major((
+                   select l.get_in from looks l
+                    where l.observed_at <= s.first_at + n * s.step
+                      and l.observed_at > s.first_at + n * s.step - greatest(s.step, interval '30 minutes')
+                    order by l.observed_at desc limit 1)) order by n)
+            from generate_series(1, p_points) n)
+    end
+    from shape s
 $$;
 comment on function public.event_spark is
   'The get-in price over the last p_points hours (or since the first poll) in equal slots; poll by poll while they are few';

@@ -21,8 +21,8 @@ export function Event({ id, tab, query, base }) {
     <div class="head" style=${{ minHeight: "64px" }}>
       <div><h1>${event ? event.name : " "}</h1>
         <p>${event ? html`${[event.venue, event.city, event.state].filter(Boolean).join(", ")} · ${when(event.starts_at, event.tz)} · <strong>${until(event.starts_at)}</strong>` : " "}</p></div>
-      <div style=${{ width: "290px", maxWidth: "100%" }}><div class="tiny quiet" aria-live="off" data-updated>${read.meta ? html`<${Updated} asOf=${read.meta.as_of} />, promised every ${duration(read.meta.promise_s)}` : " "}</div>
-        ${read.meta && html`<${Age} asOf=${read.meta.as_of} promise=${read.meta.promise_s} />`}</div>
+      <div style=${{ width: "290px", maxWidth: "100%" }}><div class="tiny quiet" data-updated style=${{ marginBottom: "4px" }}>${read.meta ? html`<${Updated} asOf=${read.meta.as_of} />, promised every ${duration(read.meta.promise_s)}` : " "}</div>
+        ${read.meta && html`<${Age} asOf=${read.meta.as_of} promise=${read.meta.promise_s} bare />`}</div>
     </div>
     <nav class="tabs" aria-label="About this event" style=${{ marginBottom: "16px" }}>${TABS.map(([name, text]) => html`<a class="tab" key=${name} href=${link(name)} aria-current=${name === tab ? "page" : undefined}>${text}</a>`)}</nav>
     ${tab === "sections" ? html`<${Sections} id=${id} base=${base} read=${read} />`
@@ -62,7 +62,7 @@ function Overview({ id, read }) {
       <${Stat} label="Four" color="var(--four)" value=${money(mine && mine.get_in_four, currency)} note="each, four together" />
       <${Stat} label="Median" value=${money(mine && mine.median_price, currency)} note=${mine ? `average ${money(mine.avg_price, currency)}` : ""} />
       <${Stat} label="Tickets" value=${count(mine && mine.total_tickets)} note=${mine ? `${count(mine.total_listings)} listings` : ""} />
-      <${Stat} label="Sold a day" value=${pace ? interval(pace.sold_per_day_lo, pace.sold_per_day_hi) : "–"} note=${pace ? (pace.observed_days < 0.25 ? "after 6 hours" : `over ${count(pace.observed_days, 1)} days`) : ""} />
+      <${Stat} label="Sold a day" value=${pace ? interval(pace.sold_per_day_lo, pace.sold_per_day_hi) : "–"} note=${pace ? (pace.observed_days < 0.25 ? "after 6 hours" : `over ${count(pace.observed_days, 1)} ${pace.observed_days < 1.05 && pace.observed_days >= 0.95 ? "day" : "days"}`) : ""} />
       <${Stat} label="Days of supply" value=${pace ? interval(pace.days_of_supply_lo, pace.days_of_supply_hi) : "–"} note="at that pace" />
     </dl>
     <div class="card">
