@@ -35,7 +35,7 @@ async def test_sealing_changes_no_answer_and_empties_the_tables(database: Databa
     while n := await database.fetch_value("select tickets.seal('2027-01-01', 2)"):
         sealed += n
     assert sealed > 100
-    assert await database.fetch_value("select count(*) from tickets.spans") == 0
+    assert await database.fetch_value("select count(*) from tickets.ended") == 0
     kept = "select (select count(*) from listings) - (select count(*) from listings_open)"
     assert await database.fetch_value(kept) == 0
     assert await state(database, event) == before

@@ -56,7 +56,7 @@ async def test_defect_3_a_missing_partition_fails_no_insert_and_is_filled_later(
         await promote(database, event, Poll(far + timedelta(minutes=10 * i), crowd(3, base)))
     await refresh(database)
     before = await state(database, event)
-    assert await database.fetch_value("select tickets.ensure_partitions('2031-05-01', 0)") == 5
+    assert await database.fetch_value("select tickets.ensure_partitions('2031-05-01', 0)") == 6
     assert await database.fetch_value("select count(*) from tickets.polls_203105") == 3
     assert await database.fetch_value("select count(*) from tickets.polls_default") == 0
     assert await state(database, event) == before
@@ -128,7 +128,7 @@ async def test_defect_9_no_price_is_ever_stored_that_nobody_observed(database: D
     await promote_raw(database, [Offer("x", 10**9).doc()], Poll(after(40), ()).meta(event) | {"global": {}})
     await refresh(database)
     counts = await database.fetch_one(
-        "select (select count(*) from listings_open) + (select count(*) from tickets.spans) as prices, "
+        "select (select count(*) from listings_open) + (select count(*) from tickets.ended) as prices, "
         "(select count(*) from rollup_hours) as hours, (select count(*) from polls) as polls"
     )
     assert counts == {"prices": 0, "hours": 0, "polls": 4}

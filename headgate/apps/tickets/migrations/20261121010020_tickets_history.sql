@@ -48,7 +48,7 @@ create table tickets.spans (
 create table tickets.spans_default partition of tickets.spans default;
 create index spans_event_end on tickets.spans (event_id, valid_to);
 comment on table tickets.spans is
-    'Ended spans not yet sealed: maximal runs of accepted polls in which a listing had the same base price, all-in '
+    'Ended spans, not packed and not sealed: what late polls have cut. Spans are maximal runs of accepted polls in which a listing had the same base price, all-in '
     'price and sellable quantity; valid_to is the first accepted poll that contradicts it. Read it through '
     'public.listing_spans. No primary key: the index of equal (event, end) keys shrinks to a fifth of a unique one, '
     'and only tickets.promote_poll writes here, holding the event''s row.';
@@ -58,6 +58,40 @@ create policy spans_read on tickets.spans for select to anon, authenticated usin
 create policy spans_write on tickets.spans for all to service_role using (true) with check (true);
 grant select on tickets.spans to anon, authenticated;
 grant select, insert, update, delete on tickets.spans to service_role;
+
+create table tickets.packs (
+    event_id bigint not null,
+    valid_to timestamptz not null,
+    listings bigint[] not null,
+    froms timestamptz[] not null,
+    sections integer[] not null,
+    bases integer[] not null,
+    aips integer[] not null,
+    qtys smallint[] not null,
+    splits smallint[] not null,
+    primary key (event_id, valid_to)
+) partition by range (valid_to);
+create table tickets.packs_default partition of tickets.packs default;
+comment on table tickets.packs is
+    'The spans that one poll ended, as one row: a poll in order writes one heap tuple and one index entry for all of '
+    'them, a third of the log and half the space. A late poll unpacks those from its instant on into tickets.spans.';
+alter table tickets.packs enable row level security;
+alter table tickets.packs_default enable row level security;
+create policy packs_read on tickets.packs for select to anon, authenticated using (true);
+create policy packs_write on tickets.packs for all to service_role using (true) with check (true);
+grant select on tickets.packs to anon, authenticated;
+grant select, insert, update, delete on tickets.packs to service_role;
+
+create view tickets.ended with (security_invoker = true) as
+select s.event_id, s.listing, s.valid_from, s.valid_to, s.section_id, s.base_cents, s.aip_cents, s.qty, s.splits
+from tickets.spans s
+union all
+select p.event_id, x.listing, x.valid_from, p.valid_to, x.section_id, x.base_cents, x.aip_cents, x.qty, x.splits
+from tickets.packs p
+cross join lateral unnest(p.listings, p.froms, p.sections, p.bases, p.aips, p.qtys, p.splits)
+    as x(listing, valid_from, section_id, base_cents, aip_cents, qty, splits);
+comment on view tickets.ended is 'Ended spans not yet sealed, loose and packed.';
+grant select on tickets.ended to anon, authenticated, service_role;
 
 create table public.listing_spans_sealed (
     event_id bigint not null,

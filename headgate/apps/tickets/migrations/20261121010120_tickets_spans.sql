@@ -20,11 +20,12 @@ begin
            or o.base_cents <> n.base or o.aip_cents <> n.aip or o.qty <> n.qty or o.splits <> n.splits
     ) d;
     if v_ended is not null then
-        insert into tickets.spans
-            (event_id, listing, valid_from, valid_to, section_id, base_cents, aip_cents, qty, splits)
-        select o.event_id, o.listing, o.valid_from, p_at, o.section_id, o.base_cents, o.aip_cents, o.qty, o.splits
-        from public.listings_open o where o.event_id = p_event.id and o.listing = any (v_ended)
-        order by o.listing;
+        insert into tickets.packs
+            (event_id, valid_to, listings, froms, sections, bases, aips, qtys, splits)
+        select p_event.id, p_at, array_agg(o.listing), array_agg(o.valid_from), array_agg(o.section_id),
+               array_agg(o.base_cents), array_agg(o.aip_cents), array_agg(o.qty), array_agg(o.splits)
+        from (select * from public.listings_open x
+              where x.event_id = p_event.id and x.listing = any (v_ended) order by x.section_id, x.listing) o;
         update public.listings_open o
         set valid_from = p_at, base_cents = c.base, aip_cents = c.aip, qty = c.qty, splits = c.splits
         from unnest(v_changed) as c where o.event_id = p_event.id and o.listing = c.listing;
@@ -45,6 +46,19 @@ begin
         'ended', coalesce(cardinality(v_ended), 0) - coalesce(cardinality(v_changed), 0));
 end $$;
 comment on function tickets.apply_in_order is 'A poll newer than all accepted ones: a diff against the listings on sale.';
+
+create function tickets.unpack(p_event bigint, p_from timestamptz) returns void
+language sql set search_path = '' as $$
+    with opened as (
+        delete from tickets.packs p where p.event_id = p_event and p.valid_to >= p_from returning p.*
+    )
+    insert into tickets.spans (event_id, listing, valid_from, valid_to, section_id, base_cents, aip_cents, qty, splits)
+    select o.event_id, x.listing, x.valid_from, o.valid_to, x.section_id, x.base_cents, x.aip_cents, x.qty, x.splits
+    from opened o
+    cross join lateral unnest(o.listings, o.froms, o.sections, o.bases, o.aips, o.qtys, o.splits)
+        as x(listing, valid_from, section_id, base_cents, aip_cents, qty, splits)
+$$;
+comment on function tickets.unpack is 'Make the spans that ended from an instant on loose rows, to be cut and joined.';
 
 create function tickets.apply_between(p_event public.events, p_before timestamptz, p_at timestamptz,
                                       p_after timestamptz, p_offers tickets.offer[])
@@ -143,9 +157,9 @@ end $$;
 comment on function tickets.take_back is
     'Undo what the accepted poll at p_at says (p_after: the next accepted one), as if it had never come.';
 
-revoke all on function tickets.apply_in_order(public.events, timestamptz, tickets.offer[]),
+revoke all on function tickets.unpack(bigint, timestamptz), tickets.apply_in_order(public.events, timestamptz, tickets.offer[]),
     tickets.apply_between(public.events, timestamptz, timestamptz, timestamptz, tickets.offer[]),
     tickets.take_back(public.events, timestamptz, timestamptz) from public;
-grant execute on function tickets.apply_in_order(public.events, timestamptz, tickets.offer[]),
+grant execute on function tickets.unpack(bigint, timestamptz), tickets.apply_in_order(public.events, timestamptz, tickets.offer[]),
     tickets.apply_between(public.events, timestamptz, timestamptz, timestamptz, tickets.offer[]),
     tickets.take_back(public.events, timestamptz, timestamptz) to service_role;

@@ -9,7 +9,7 @@ join public.sections s on s.event_id = o.event_id and s.section_id = o.section_i
 union all
 select c.event_id, c.listing, l.external_id, s.zone, s.section, l."row", c.base_cents, c.aip_cents,
        c.qty::integer, c.splits::integer, c.valid_from, c.valid_to
-from tickets.spans c
+from tickets.ended c
 join public.listings l on l.event_id = c.event_id and l.listing = c.listing
 join public.sections s on s.event_id = c.event_id and s.section_id = c.section_id
 union all
@@ -40,10 +40,21 @@ begin
                where d.event_id = p_event and d.hour < v_to + interval '1 hour') then
         return 0;
     end if;
-    with gone as (
+    with loose as (
         delete from tickets.spans c
         where c.event_id = p_event and c.valid_to >= v_from and c.valid_to < v_to
         returning c.*
+    ), packed as (
+        delete from tickets.packs c
+        where c.event_id = p_event and c.valid_to >= v_from and c.valid_to < v_to
+        returning c.*
+    ), gone as materialized (
+        select l.listing, l.valid_from, l.valid_to, l.base_cents, l.aip_cents, l.qty, l.splits from loose l
+        union all
+        select x.listing, x.valid_from, p.valid_to, x.base, x.aip, x.q, x.m
+        from packed p
+        cross join lateral unnest(p.listings, p.froms, p.bases, p.aips, p.qtys, p.splits)
+            as x(listing, valid_from, base, aip, q, m)
     ), instants as materialized (
         select t.at, ((row_number() over (order by t.at) - 1) / 32000)::integer as over_limit,
                row_number() over (order by t.at)::integer as i
@@ -100,7 +111,7 @@ begin
     delete from public.listings l
     where l.event_id = p_event
       and not exists (select from public.listings_open o where o.event_id = p_event and o.listing = l.listing)
-      and l.listing not in (select c.listing from tickets.spans c where c.event_id = p_event);
+      and l.listing not in (select c.listing from tickets.ended c where c.event_id = p_event);
     get diagnostics v_n = row_count;
     return v_n;
 end $$;
@@ -117,7 +128,9 @@ begin
         select e.id, x.day
         from public.events e
         cross join lateral (
-            select tickets.utc_day(min(c.valid_to)) as day from tickets.spans c where c.event_id = e.id) x
+            select tickets.utc_day(least(
+                (select min(c.valid_to) from tickets.spans c where c.event_id = e.id),
+                (select min(p.valid_to) from tickets.packs p where p.event_id = e.id))) as day) x
         where x.day < p_before
           and not exists (select from public.rollup_dirty d
                           where d.event_id = e.id

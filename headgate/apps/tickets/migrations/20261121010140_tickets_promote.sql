@@ -181,6 +181,9 @@ begin
         else (select jsonb_build_object('n_listings', count(*), 'n_tickets', coalesce(sum(o.qty), 0), 'get_in', min(o.aip))
               from unnest(p_offers) as o)
     end;
+    if v_tie.event_id is not null or v_after.event_id is not null then
+        perform tickets.unpack(p_event.id, p_at);
+    end if;
     if v_tie.seq > p_seq then
         return v_facts || '{"status": "rejected", "reason": "superseded"}';
     elsif v_tie.event_id is not null then

@@ -37,6 +37,7 @@ comment on function tickets.make_partition is 'Make the partition of a month; fa
 create view tickets.partitioned with (security_invoker = true) as
 select p.parent::regclass as parent, p.key::name as key, p.kind
 from (values ('public.polls', 'observed_at', 'spans'), ('tickets.spans', 'valid_to', 'spans'),
+             ('tickets.packs', 'valid_to', 'spans'),
              ('public.listing_spans_sealed', 'day', 'spans'), ('public.rollup_hours', 'hour', 'hours'),
              ('public.rollup_hour_sections', 'hour', 'hours')) p(parent, key, kind);
 comment on view tickets.partitioned is 'Tables partitioned by month, their key, and which retention they follow.';

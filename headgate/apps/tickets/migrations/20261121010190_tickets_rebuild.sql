@@ -40,6 +40,7 @@ begin
         raise exception 'Event % is not known.', p_event using errcode = 'no_data_found';
     end if;
     perform tickets.unseal(p_event, '-infinity');
+    perform tickets.unpack(p_event, '-infinity');
     create temporary table if not exists rebuilt
         (listing bigint, section_id integer, base integer, aip integer, qty smallint, splits smallint,
          valid_from timestamptz, valid_to timestamptz) on commit drop;

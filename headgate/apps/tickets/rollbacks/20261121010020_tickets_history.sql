@@ -1,1 +1,2 @@
-drop table tickets.horizon, public.listing_spans_sealed, tickets.spans, public.polls;
+drop view tickets.ended;
+drop table tickets.horizon, public.listing_spans_sealed, tickets.packs, tickets.spans, public.polls;
