@@ -258,3 +258,20 @@ async def test_a_rescheduled_event_gets_a_new_promise_and_a_cancelled_one_no_mor
         assert rows[first["id"]]["status"] == "rescheduled"
         assert rows[first["id"]]["promise_s"] == 1200
         assert (rows[second["id"]]["status"], rows[second["id"]]["active"]) == ("cancelled", False)
+
+
+async def test_the_summary_says_how_promises_are_kept(database: Database) -> None:
+    assert await database.fetch_value("select tickets.freshness_summary()") == {}
+    now = await database.fetch_value("select now() - interval '1 hour'")
+    (event,) = await make_events(database, 1)
+    await database.execute("update public.events set starts_at = now() + interval '60 days'")
+    await set_promises(database, 10.0, now)
+    await database.execute(
+        "insert into public.polls (event_id, seq, observed_at, received_at, status, source)"
+        " values (%s, 1, %s, %s, 'accepted', 'vivid')",
+        [event, now, now],
+    )
+    await database.execute("update public.events set last_scraped = %s", [now])
+    summary = await database.fetch_value("select tickets.freshness_summary()")
+    assert (summary["events"], summary["fresh"]) == (1, 0)
+    assert summary["within_promise"] == pytest.approx(1 / 3, abs=0.01)

@@ -1,0 +1,1 @@
+drop function tickets.freshness_summary;
