@@ -8,11 +8,9 @@ from typing import Any
 
 import click
 
-from headgate.base.errors import DatabaseError
 from headgate.base.settings import Settings
 from headgate.cli.runtime import database_options, database_place, load_settings
 from headgate.db.codegen import LANGUAGES, generate, read_source
-from headgate.db.pipeline import ConnectionLost
 
 
 @click.group()
@@ -23,7 +21,12 @@ def gen() -> None:
 @gen.command("types")
 @click.option("--lang", "language", type=click.Choice(LANGUAGES), default="typescript", show_default=True)
 @click.option(
-    "--schema", "schemas", multiple=True, default=("public",), show_default=True, help="May be repeated."
+    "--schema",
+    "schemas",
+    multiple=True,
+    default=("public",),
+    show_default=True,
+    help="One or more, comma-separated; the first is the default one of the helper types.",
 )
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of the screen."
@@ -39,11 +42,6 @@ def gen_types(language: str, schemas: tuple[str, ...], output: Path | None, **op
 
 
 async def _types(settings: Settings, language: str, schemas: tuple[str, ...]) -> str:
+    chosen = [name.strip() for part in schemas for name in part.split(",") if name.strip()]
     async with database_place(settings) as place:
-        try:
-            source = await read_source(place.url, schemas)
-        except ConnectionLost as error:
-            raise DatabaseError(
-                f"The database does not answer: {error}", hint="See `headgate doctor`."
-            ) from None
-    return generate(language, source)
+        return generate(language, await read_source(place.url, chosen or ["public"]))
