@@ -76,7 +76,7 @@ def create_app(
     for one in chosen:
         if one.api is not None:
             values = {
-                **settings.model_dump(exclude={"database_url"}),
+                **settings.model_dump(exclude={"database_url", "jwt_secret"}),
                 "verify_token": verify,
                 **(extras or {}),
             }
