@@ -37,23 +37,27 @@ comment on function public.screen_events is 'Every event with its prices now, an
 create function public.event_spark(p_event_id bigint, p_points integer default 48) returns numeric[]
 language sql stable security invoker as $$
   with looks as materialized (
-    select p.observed_at, p.get_in from public.polls p
+    select p.observed_at as at, lead(p.observed_at, 1, 'infinity') over (order by p.observed_at) as next_at, p.get_in,
+           count(*) over () as looks, min(p.observed_at) over () as first_at,
+           extract(epoch from now() - min(p.observed_at) over ())::double precision / p_points as step_s
+      from public.polls p
      where p.event_id = p_event_id and p.status in ('accepted', 'unchanged')
        and p.observed_at > now() - make_interval(hours => p_points)
-  ), shape as (
-    select count(*) as looks, min(l.observed_at) as first_at, (now() - min(l.observed_at)) / p_points as step from looks l
+  ), seen as (
+    -- the end of slot n is first_at + n steps; the poll that covers it speaks for the slot
+    select n as slot, l.get_in
+      from looks l
+     cross join lateral generate_series(
+             ceil(extract(epoch from l.at - l.first_at) / l.step_s)::integer,
+             ceil(extract(epoch from least(l.next_at, l.at + greatest(make_interval(secs => l.step_s), interval '30 minutes'))
+                                     - l.first_at) / l.step_s)::integer - 1) n
+     where l.looks > p_points and l.step_s > 0 and n between 1 and p_points
+    union all
+    select row_number() over (order by l.at), l.get_in from looks l where l.looks <= p_points
   )
-  select case when s.looks <= p_points
-    then (select array_agg(tickets.major(l.get_in) order by l.observed_at) from looks l)
-    -- a poll speaks for the slot it is in, and for half an hour
-    else (select array_agg(tickets.major((
-                   select l.get_in from looks l
-                    where l.observed_at <= s.first_at + n * s.step
-                      and l.observed_at > s.first_at + n * s.step - greatest(s.step, interval '30 minutes')
-                    order by l.observed_at desc limit 1)) order by n)
-            from generate_series(1, p_points) n)
-    end
-    from shape s
+  select array_agg(tickets.major(s.get_in) order by n)
+    from generate_series(1, (select least(p_points, max(l.looks))::integer from looks l)) n
+    left join seen s on s.slot = n
 $$;
 comment on function public.event_spark is
   'The get-in price over the last p_points hours (or since the first poll) in equal slots; poll by poll while they are few';
