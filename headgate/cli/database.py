@@ -89,7 +89,11 @@ def status(data_dir: Path | None, database_url: str | None) -> None:
             table.add_row(entry.version, entry.name, entry.source, f"[{colour}]{entry.state}[/]")
         Console().print(table)
         pending = sum(entry.state == "pending" for entry in entries)
-        click.echo(f"{pending} pending." if pending else "The schema is up to date.")
+        changed = sum(entry.state == "changed" for entry in entries)
+        if changed:
+            click.echo(f"{changed} changed after they had been applied: put their files back as they were.")
+        if pending or not changed:
+            click.echo(f"{pending} pending." if pending else "The schema is up to date.")
 
     _run(data_dir, database_url, work)
 

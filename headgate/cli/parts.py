@@ -39,6 +39,9 @@ class Parts:
         self._announce = announce
         self._watchers: list[asyncio.Task[None]] = []
         self.parts: list[Part] = []
+        self.shared: dict[
+            str, str
+        ] = {}  # settings without secrets that whoever joins by the folder must have too
         self._stopping = False
         (folder / "logs").mkdir(parents=True, exist_ok=True)
 
@@ -99,6 +102,7 @@ class Parts:
         """Record what runs for `headgate status`, in one atomic step."""
         state: dict[str, Any] = {
             "pid": os.getpid(),
+            "environment": self.shared,
             "parts": [
                 {
                     "name": p.name,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +32,33 @@ class Place:
     embedded: bool
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment with the command line's values over them; `SettingsError` HG100 if wrong."""
+def load_settings(*, join: bool = True, **overrides: Any) -> Settings:
+    """Settings from the environment with the command line's values over them; `SettingsError` HG100 if wrong.
+
+    `join`: when `headgate up` runs from the data directory, what it set for its parts (such as the simulator's
+    address) holds here too, unless set otherwise, so that a worker of another shell does not work differently.
+    """
     given = {name: value for name, value in overrides.items() if value is not None}
+    settings = _read(given)
+    if join and not settings.url():
+        shared = _shared(settings.data_dir)
+        for name, value in shared.items():
+            os.environ.setdefault(name, value)
+        settings = _read(given) if shared else settings
+    return settings
+
+
+def _shared(data_dir: Path) -> dict[str, str]:
+    """The settings of the `headgate up` that runs from this folder; none when it does not run."""
+    try:
+        state = json.loads((data_dir / "up.json").read_text())
+        os.kill(int(state["pid"]), 0)
+        return {str(name): str(value) for name, value in state["environment"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _read(given: dict[str, Any]) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -66,9 +92,25 @@ async def database_place(settings: Settings) -> AsyncIterator[Place]:
         yield Place(url=server.url(), admin_url=server.admin_url(), embedded=True)
 
 
+def _has_database(folder: Path) -> bool:
+    try:
+        return (folder / "data").is_dir()
+    except PermissionError:  # it is somebody else's; opening it says so
+        return True
+
+
 @contextlib.asynccontextmanager
 async def opened_database(settings: Settings, *, pool_size: int = 2) -> AsyncIterator[Database]:
-    """An open pool on the database that the settings name; for commands that look or act once."""
+    """An open pool on the database that the settings name; for commands that look or act once.
+
+    Raises SettingsError HG103 rather than make a new database in a folder that has none.
+    """
+    if not settings.url() and not _has_database(settings.data_dir):
+        raise SettingsError(
+            f"There is no database in {settings.data_dir} yet.",
+            code="HG103",
+            hint="`headgate up` or `headgate migrate up` makes one; --data-dir names another folder.",
+        )
     async with (
         database_place(settings) as place,
         await Database.open(place.url, min_size=1, max_size=pool_size, application_name="headgate-cli") as db,

@@ -48,7 +48,7 @@ _console = Console(stderr=False, highlight=False)
 @database_options
 def up(demo: bool, **options: Any) -> None:
     """Start everything: database, migrations, server, workers. Ctrl-C stops what it started, and nothing else."""
-    settings = load_settings(**options)
+    settings = load_settings(join=False, **options)
     log.configure(level="warning")
     ensure_free(settings.host, settings.port, option="--port (make run RUN_ARGS='--port N')")
     if demo:
@@ -97,6 +97,7 @@ async def _start_parts(parts: Parts, settings: Settings, place: Place, *, demo: 
             if app.demo is not None:
                 simulator = app.demo(settings.simulator_port)
                 environment.update(simulator.environment)
+                parts.shared.update(simulator.environment)
                 await parts.start(
                     Part(name=f"{app.name}-simulator", arguments=simulator.arguments, url=simulator.url)
                 )

@@ -120,8 +120,10 @@ def _parts(settings: Settings) -> list[Finding]:
     file = settings.data_dir / "up.json"
     if not file.exists():
         return [Finding("warn", "stack", "`headgate up` is not running from this data directory.")]
-    state = json.loads(file.read_text())
-    return [_part(part) for part in state["parts"]]
+    try:
+        return [_part(part) for part in json.loads(file.read_text())["parts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [Finding("fail", "stack", f"{file} cannot be read.", "Start `headgate up` again.")]
 
 
 def _part(part: dict[str, Any]) -> Finding:
@@ -184,16 +186,24 @@ async def _hosts(db: Database) -> AsyncIterator[Finding]:
 
 
 async def _freshness(db: Database) -> AsyncIterator[Finding]:
-    for name in await db.fetch_all(
-        "select n.nspname as schema from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
-        " where p.proname = 'freshness_summary' and p.pronargs = 0 and n.nspname = 'tickets'"
-    ):
-        row = await db.fetch_one("select tickets.freshness_summary() as summary")
-        summary = row["summary"] if row else {}
-        share = summary.get("within_promise")
-        text = ", ".join(f"{key} {value}" for key, value in summary.items() if value is not None)
-        low = share is not None and float(share) < 0.99
-        yield Finding("warn" if low else "ok", f"{name['schema']} freshness", text or "no events yet")
+    if not await db.fetch_value("select to_regprocedure('public.freshness_summary()') is not null"):
+        return
+    summary = await db.fetch_value("select public.freshness_summary()")
+    if not summary["events"]:
+        yield Finding("ok", "freshness", "no events yet")
+        return
+    share = summary["service_24h"]
+    text = f"{summary['within']} of {summary['events']} events within their promise"
+    if summary["age_p50_s"] is not None:
+        text += f", age {summary['age_p50_s']} s (median), {summary['age_max_s']} s (oldest)"
+    if share is not None:
+        text += f", {float(share):.1%} of the event-minutes of 24 h"
+    if summary["starved"]:
+        text += f", {summary['starved']} starved"
+    late = summary["within"] < summary["events"] or (share is not None and float(share) < 0.99)
+    yield Finding(
+        "warn" if late else "ok", "freshness", text, "/api/freshness has each event." if late else ""
+    )
 
 
 # --- doctor
@@ -286,9 +296,13 @@ def _migrations_of(settings: Settings) -> Callable[[Database], AsyncIterator[Fin
         odd = [one for one in found if one.state not in ("applied", "foreign")]
         if odd:
             names = ", ".join(f"{one.version} {one.state}" for one in odd[:5])
-            yield Finding(
-                "fail", "migrations", f"{len(odd)} of {len(found)}: {names}", "Run `headgate migrate up`."
+            changed = any(one.state == "changed" for one in odd)
+            advice = (
+                "Put changed files back as they were when applied, and write new migrations for the changes."
+                if changed
+                else "Run `headgate migrate up`."
             )
+            yield Finding("fail", "migrations", f"{len(odd)} of {len(found)}: {names}", advice)
         else:
             yield Finding("ok", "migrations", f"{len(found)} applied")
 

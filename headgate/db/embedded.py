@@ -146,9 +146,9 @@ class EmbeddedServer:
             self.home.mkdir(parents=True, exist_ok=True)
             binaries.account_for(self._data)
             os.close(os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o600))
-        except PermissionError as error:
+        except OSError as error:
             raise DatabaseError(
-                f"The folder {self.home} cannot be written.",
+                f"The folder {self.home} cannot be written: {error.strerror}.",
                 code="HG232",
                 hint="Run as its owner, or set HEADGATE_DATA_DIR to a folder of your own.",
             ) from error

@@ -125,6 +125,49 @@ async def test_constant_inventory_reads_as_itself_at_every_granularity(database:
             assert {point["total_listings"] for point in body["data"]} == {50}, granularity
 
 
+async def test_a_sold_out_zone_reads_as_zero_and_an_unknown_one_as_nothing(database: Database) -> None:
+    await market.add_event(database, 9, tz="UTC")
+    hour = market.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=4)
+    floor = [market.listing(n, zone="Club") for n in range(4)]
+    for step in range(18):
+        gone = [] if step >= 6 else [market.listing(99, qty=2, zone="Floor")]
+        await market.poll(database, 9, hour + timedelta(minutes=10 * step), [*floor, *gone])
+    await market.refresh(database)
+    async with market.serving(database) as base, aiohttp.ClientSession() as session:
+        get = Client(base, session)
+        _, _, body = await get("/api/analytics/ticket-counts?event_id=9&zone=Floor")
+        assert [point["total_tickets"] for point in body["data"]][:3] == [2, 0, 0]
+        _, _, body = await get("/api/analytics/price-trends?event_id=9&zone=Floor")
+        assert [point["min_price"] for point in body["data"]][:2] == [100, None]
+        _, _, body = await get("/api/analytics/ticket-counts?event_id=9&zone=Nowhere")
+        assert body["data"] == []
+
+
+async def test_time_that_is_still_to_come_is_not_observed(database: Database) -> None:
+    await market.add_event(database, 10, tz="UTC")
+    await market.poll(database, 10, market.now() - timedelta(minutes=2), [market.listing(1)])
+    async with market.serving(database) as base, aiohttp.ClientSession() as session:
+        get = Client(base, session)
+        _, _, body = await get("/api/events/10/velocity")
+        assert body["data"]["observed_days"] <= 0.002
+        later = (market.now() + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        _, _, body = await get(f"/api/analytics/price-trends?event_id=10&end_date={later}")
+        assert all(point["timestamp"] <= market.now().isoformat() for point in body["data"])
+        _, _, body = await get(f"/api/events/10/series?until={later}")
+        now = market.now()
+        if now.minute >= 10:
+            assert body["data"][-1]["coverage"] <= 3 / now.minute
+
+
+async def test_the_api_describes_itself_with_every_parameter(get: Client) -> None:
+    status, _, document = await get("/api/openapi.json")
+    assert status == 200, document
+    for path in {one.partition("?")[0].replace("/1", "/{event_id}") for one in GETS}:
+        assert "200" in document["paths"][path]["get"]["responses"], path
+    names = {one["name"] for one in document["paths"]["/api/events/{event_id}/velocity"]["get"]["parameters"]}
+    assert names == {"event_id", "zone", "days"}
+
+
 async def test_missing_time_is_missing_and_coverage_says_so(database: Database) -> None:
     await market.add_event(database, 8, tz="UTC")
     hour = market.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=10)

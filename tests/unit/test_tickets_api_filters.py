@@ -96,3 +96,8 @@ def test_documentation_lists_every_filter() -> None:
     names = {parameter["name"] for parameter in documented(COLUMNS)}
     assert "price_gte" in names and "name_like" in names and "price_like" not in names
     assert len(names) == 6 * 7 + 1
+
+
+def test_a_time_without_an_offset_is_meant_in_utc() -> None:
+    _, params = _where(("starts_at_gte", "2026-03-08T02:30:00"))
+    assert [str(value) for value in params.values()] == ["2026-03-08 02:30:00+00:00"]

@@ -66,6 +66,8 @@ class Answer:
         if as_of:
             age = (now() - datetime.fromisoformat(as_of)).total_seconds()
             meta["age_s"] = max(0, round(age))
+            if meta.get("complete") and age > meta["promise_s"]:
+                meta["complete"] = False
         return b'{"success":true,"data":' + self.data + b',"meta":' + orjson.dumps(meta) + b"}"
 
 

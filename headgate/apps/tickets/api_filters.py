@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -55,7 +55,7 @@ def _text(text: str) -> str:
 
 def _time(text: str) -> datetime:
     value = datetime.fromisoformat(text)
-    return value if value.tzinfo else value.astimezone()
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 READERS: dict[str, tuple[Callable[[str], Any], str]] = {

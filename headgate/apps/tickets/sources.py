@@ -1,6 +1,7 @@
 """The application's sources: async generators of pages, one per upstream. They fetch and read; promote stores.
 
-Arguments of a listings run: `event_id`, `external_id`, and for replays and measurements `observed_at`.
+Arguments of a listings run: `event_id`, `external_id` (without them, the event is the run's key), and for replays
+and measurements `observed_at`.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ PAGE_SIZE = 50
 async def vivid_listings(ctx: SourceContext, cursor: Any) -> AsyncIterator[Page]:
     """One event's listings from Vivid Seats."""
     settings = TicketsSettings.of(ctx.settings)
-    external = str(ctx.args["external_id"])
+    if not settings.vivid_url:
+        raise SourceError("Vivid Seats needs HEADGATE_TICKETS_VIVID_URL.", code="HG443")
+    event_id, external = await _event(ctx, "vivid")
     query = urlencode({"productionId": external, "currency": "USD", "localizeCurrency": "false"})
     target = polls.Target(
-        event_id=int(ctx.args["event_id"]),
+        event_id=event_id,
         source="vivid",
         url=f"{settings.vivid_url.rstrip('/')}/hermes/api/v1/listings?{query}",
         read=lambda body: vivid.parse_listings(body, production_id=external),
@@ -42,10 +45,11 @@ async def seatgeek_listings(ctx: SourceContext, cursor: Any) -> AsyncIterator[Pa
     if settings.seatgeek_client_id is None:
         raise SourceError("SeatGeek needs HEADGATE_TICKETS_SEATGEEK_CLIENT_ID.", code="HG443")
     key = settings.seatgeek_client_id.get_secret_value()
-    query = urlencode({"id": str(ctx.args["external_id"]), "client_id": key})
+    event_id, external = await _event(ctx, "seatgeek")
+    query = urlencode({"id": external, "client_id": key})
     stated = ctx.args.get("stated")
     target = polls.Target(
-        event_id=int(ctx.args["event_id"]),
+        event_id=event_id,
         source="seatgeek",
         url=f"{settings.seatgeek_url.rstrip('/')}/api/event_listings_v2?{query}",
         read=lambda body: seatgeek.parse_listings(body, stated=stated),
@@ -55,9 +59,29 @@ async def seatgeek_listings(ctx: SourceContext, cursor: Any) -> AsyncIterator[Pa
         yield page
 
 
+async def _event(ctx: SourceContext, source: str) -> tuple[int, str]:
+    """The event to poll and its id at the market. Raises SourceError HG445 when there is none."""
+    if "event_id" in ctx.args and "external_id" in ctx.args:
+        return int(ctx.args["event_id"]), str(ctx.args["external_id"])
+    given = str(ctx.args.get("event_id", ctx.key or ""))
+    number = int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
+    external = await ctx.db.fetch_value(
+        "select external_id from public.events where id = %s and source = %s", (number, source)
+    )
+    if external is None:
+        raise SourceError(
+            f"There is no event {given!r} of {source}." if given else "It is not said which event to poll.",
+            code="HG445",
+            hint="Give the number of an event as --key; /api/events lists them.",
+        )
+    return number, str(external)
+
+
 async def vivid_productions(ctx: SourceContext, cursor: Any) -> AsyncIterator[Page]:
     """Vivid Seats' catalogue, page by page. The sweep is complete when every page could be read whole."""
     settings = TicketsSettings.of(ctx.settings)
+    if not settings.vivid_url:
+        raise SourceError("Vivid Seats needs HEADGATE_TICKETS_VIVID_URL.", code="HG443")
     base = f"{settings.vivid_url.rstrip('/')}/hermes/api/v1/productions"
     number, pages, whole = 1, 1, True
     while number <= pages:

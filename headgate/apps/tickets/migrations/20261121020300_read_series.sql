@@ -44,22 +44,46 @@ returns table (
   sketch_ms bigint[]
 )
 language sql stable security invoker set search_path = '' as $$
+  -- the newest poll covers up to 30 minutes to come: buckets that have not begun are nobody's yet
+  with upto as (
+    select least(p_until, now()) as at
+  ), own as materialized (
+    select h.* from upto u, tickets.hours(p_event_id, p_since, u.at, p_scope, p_scope_id) h
+     where p_granularity = 'hourly'
+  )
   select h.hour, 3600::double precision, h.covered_ms, h.listing_ms, h.ticket_ms, h.aip_ms, h.polls, h.min_aip,
          h.max_aip, h.min_pair, h.min_four, h.close_get_in, h.entered, h.exited, h.sold_lo_tickets, h.sold_hi_tickets,
          h.sketch_keys, h.sketch_ms
-    from tickets.hours(p_event_id, p_since, p_until, p_scope, p_scope_id) h
-   where p_granularity = 'hourly'
+    from own h
+  union all
+  -- covered hours in which a known zone or section had nothing listed: the level is 0, not unknown
+  select e.hour, 3600::double precision, e.covered_ms, 0, 0, 0, e.polls, null, null, null, null, null, 0, 0, 0, 0,
+         null, null
+    from upto u, tickets.hours(p_event_id, p_since, u.at, 'event', '') e
+   where p_granularity = 'hourly' and p_scope <> 'event' and e.covered_ms > 0
+     and exists (select from public.sections s
+                  where s.event_id = p_event_id and p_scope_id = case p_scope when 'zone' then s.zone else s.section end)
+     and not exists (select from own o where o.hour = e.hour)
   union all
   select tickets.day_start(d.day, e.tz),
          extract(epoch from tickets.day_start(d.day + 1, e.tz) - tickets.day_start(d.day, e.tz)),
          d.covered_ms, d.listing_ms, d.ticket_ms, d.aip_ms, d.polls, d.min_aip, d.max_aip, d.min_pair, d.min_four,
          d.close_get_in, d.entered, d.exited, d.sold_lo_tickets, d.sold_hi_tickets, d.sketch_keys, d.sketch_ms
     from public.events e
-   cross join lateral tickets.days(e.id, (p_since at time zone e.tz)::date, (p_until at time zone e.tz)::date + 1,
+   cross join upto u
+   cross join lateral tickets.days(e.id, (p_since at time zone e.tz)::date, (u.at at time zone e.tz)::date + 1,
                                    p_scope, p_scope_id) d
    where p_granularity = 'daily' and e.id = p_event_id
 $$;
 comment on function tickets.buckets is 'Hours or days of an event, a zone or a section, with sums over covered time';
+
+create function tickets.ahead_s(p_covered_until timestamptz, p_bucket timestamptz, p_length_s double precision)
+returns double precision
+language sql stable set search_path = '' as $$
+  select coalesce(greatest(0, extract(epoch from
+    least(p_covered_until, p_bucket + make_interval(secs => p_length_s)) - greatest(now(), p_bucket))), 0)::double precision
+$$;
+comment on function tickets.ahead_s is 'Seconds of a bucket that are covered but still to come: the newest poll covers 30 minutes';
 
 create function public.event_series(
   p_event_id bigint, p_zone text default null, p_section text default null, p_since timestamptz default null,
@@ -73,8 +97,9 @@ returns table (
 )
 language sql stable security invoker as $$
   select b.bucket,
-         round(least(1, b.covered_ms / 1000.0 / greatest(1,
-           least(b.length_s, extract(epoch from now() - b.bucket)::double precision)))::numeric, 4)::double precision,
+         round(greatest(0, least(1, (b.covered_ms / 1000.0 - tickets.ahead_s(n.until_at, b.bucket, b.length_s))
+           / greatest(1, least(b.length_s, extract(epoch from now() - b.bucket)::double precision))))::numeric, 4)
+           ::double precision,
          b.polls, tickets.major(b.min_aip), q.v[1], q.v[2], q.v[3],
          round(b.aip_ms / nullif(b.listing_ms, 0)::numeric / 100, 2), tickets.major(b.max_aip),
          tickets.major(b.close_get_in), tickets.major(b.min_pair), tickets.major(b.min_four),
@@ -86,6 +111,8 @@ language sql stable security invoker as $$
            coalesce(p_since, now() - case p_granularity when 'daily' then interval '10 years' else interval '30 days' end),
            coalesce(p_until, now()), p_granularity) b
     left join lateral (select tickets.sketch_quantiles(b.sketch_keys, b.sketch_ms, '{0.25,0.5,0.75}') as v) q on true
+    left join lateral (select l.observed_at + interval '30 minutes' as until_at
+                         from public.event_latest l where l.event_id = p_event_id) n on true
    order by b.bucket
 $$;
 comment on function public.event_series is

@@ -17,7 +17,13 @@ returns table (
 )
 language sql stable security invoker as $$
   with sold as (
-    select sum(b.covered_ms) / 86400000.0 as observed, coalesce(sum(b.sold_lo_tickets), 0)::integer as lo,
+    -- what the newest poll covers of the time to come has not been observed
+    select greatest(0, sum(b.covered_ms) / 1000.0 - coalesce((
+             select greatest(0, extract(epoch from least(
+                      l.observed_at + interval '30 minutes',
+                      max(b.bucket) + make_interval(secs => max(b.length_s))) - now()))
+               from public.event_latest l where l.event_id = p_event_id), 0)) / 86400 as observed,
+           coalesce(sum(b.sold_lo_tickets), 0)::integer as lo,
            coalesce(sum(b.sold_hi_tickets), 0)::integer as hi
       from tickets.buckets(p_event_id, case when p_zone is null then 'event' else 'zone' end, coalesce(p_zone, ''),
              now() - make_interval(days => least(greatest(p_days, 1), 90)), now(), 'hourly') b
