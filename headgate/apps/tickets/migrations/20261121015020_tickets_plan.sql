@@ -147,3 +147,6 @@ returns void language sql set search_path = '' as $$
     update public.events set next_due = p_now + p_after where id = p_event_id and active
 $$;
 comment on function tickets.put_back is 'Returns an event to the plan without a poll; its deadline stays as it was.';
+
+revoke all on function tickets.set_promises, tickets.take_due, tickets.retire_past, tickets.sweep_due, tickets.put_back from public;
+grant execute on function tickets.set_promises, tickets.take_due, tickets.retire_past, tickets.sweep_due, tickets.put_back to service_role;

@@ -57,3 +57,6 @@ begin
     return v_counts;
 end $$;
 comment on function tickets.take_poll is 'tickets.promote_poll and tickets.after_poll, together or not at all.';
+
+revoke all on function tickets.after_poll, tickets.take_poll from public;
+grant execute on function tickets.after_poll, tickets.take_poll to service_role;

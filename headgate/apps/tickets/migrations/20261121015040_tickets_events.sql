@@ -140,3 +140,6 @@ begin
     return v_id;
 end $$;
 comment on function tickets.put_event is 'Adds or changes one event; returns its id.';
+
+revoke all on function tickets.page_events, tickets.promote_events, tickets.note_moves, tickets.end_sweep, tickets.put_event from public;
+grant execute on function tickets.page_events, tickets.promote_events, tickets.note_moves, tickets.end_sweep, tickets.put_event to service_role;

@@ -61,13 +61,3 @@ language sql stable set search_path = '' as $$
 $$;
 comment on function tickets.freshness is
     'Share of event-minutes within the promise over the window, ages now (s), starved events, by how much promises are stretched.';
-
--- Nothing here is for clients: workers own the tables, and the service role may look and plan.
-revoke all on function
-    tickets.set_promises, tickets.take_due, tickets.retire_past, tickets.sweep_due, tickets.put_back, tickets.after_poll,
-    tickets.take_poll, tickets.page_events, tickets.promote_events, tickets.note_moves, tickets.end_sweep, tickets.put_event
-from public;
-grant execute on function
-    tickets.set_promises, tickets.take_due, tickets.retire_past, tickets.sweep_due, tickets.put_back, tickets.after_poll,
-    tickets.take_poll, tickets.page_events, tickets.promote_events, tickets.note_moves, tickets.end_sweep, tickets.put_event
-to service_role;
