@@ -1,4 +1,4 @@
-"""Programs written with the real supabase-js and supabase-py pass against a running `headgate serve`."""
+"""Programs written with the real supabase-js and supabase-py pass against a running `headgate up`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROGRAM_S = 120
 
 @pytest.fixture
 async def server(cluster: TestCluster, tmp_path: Path) -> AsyncIterator[tuple[str, str, str]]:
-    """A server process on a database with the bookshop: its URL, and the keys of anon and service_role."""
+    """`headgate up` on a database with the bookshop: its URL, and the keys of anon and service_role."""
     async with cluster.database() as database:
         async with database.connection() as conn:
             await conn.execute((HERE / "schema.sql").read_text())
@@ -34,11 +34,12 @@ async def server(cluster: TestCluster, tmp_path: Path) -> AsyncIterator[tuple[st
         environment = {
             **os.environ, "HEADGATE_DATABASE_URL": database.url, "HEADGATE_PORT": str(port),
             "HEADGATE_DATA_DIR": str(tmp_path), "HEADGATE_REST_SCHEMAS": "public,archive",
-            "HEADGATE_LOG_LEVEL": "error", "PGRST_DB_PLAN_ENABLED": "true", "PGRST_DB_AGGREGATES_ENABLED": "true",
+            "HEADGATE_LOG_LEVEL": "error", "PGRST_DB_PLAN_ENABLED": "true",
+            "PGRST_DB_AGGREGATES_ENABLED": "true",
             "PGRST_DB_TX_END": "commit-allow-override",
         }  # fmt: skip
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "headgate", "serve", env=environment
+            sys.executable, "-m", "headgate", "up", "--workers", "0", env=environment
         )
         try:
             await wait_until_ready(f"http://127.0.0.1:{port}/health")
@@ -46,7 +47,7 @@ async def server(cluster: TestCluster, tmp_path: Path) -> AsyncIterator[tuple[st
             yield f"http://127.0.0.1:{port}", keys["anon"], keys["service_role"]
         finally:
             process.terminate()
-            await asyncio.wait_for(process.wait(), 15)
+            await asyncio.wait_for(process.wait(), 30)
 
 
 async def wait_until_ready(url: str) -> None:
