@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ from psycopg.conninfo import make_conninfo
 Parameters = Sequence[bytes | None]
 PREPARED_MAX = 400  # prepared statements kept per connection; each costs PostgreSQL some 30–100 kB
 DEPTH_MAX = 16  # requests in flight on one connection before further ones wait
+SHORT_DEPTH = 8  # short requests in flight on one connection before another is taken
+SHORT_WIDTH = max(
+    2, os.cpu_count() or 2
+)  # connections that short requests keep busy: more only switch contexts
 RETRIES = 3
 STALE = {"26000"}  # the statement is not prepared on this connection (any more)
 
@@ -89,6 +94,7 @@ class Line:
         self.jobs: deque[_Job] = deque()
         self.prepared: OrderedDict[bytes, None] = OrderedDict()
         self.exclusive = False
+        self.slow = 0  # requests in flight that may take long
         self.broken: str | None = None
         self.loop = asyncio.get_running_loop()
         self.fd = conn.socket
@@ -310,11 +316,21 @@ class PipelinePool:
                 waiter.set_result(None)
                 return
 
-    async def _pick(self, *, shared: bool) -> Line:
+    def _among_short(self) -> Line | None:
+        """A connection that is busy with short requests only, once enough of them are."""
+        busy = [line for line in self.lines if line.jobs and not line.slow and not line.exclusive]
+        if len(busy) < SHORT_WIDTH:
+            return None
+        least = min(busy, key=lambda line: line.load)
+        return least if least.load < SHORT_DEPTH and least.broken is None else None
+
+    async def _pick(self, *, shared: bool, short: bool = False) -> Line:
         deadline = asyncio.get_running_loop().time() + self.timeout_s
         while True:
             if self._closed:
                 raise ConnectionLost("the pool is closed")
+            if short and (line := self._among_short()) is not None:
+                return line
             line = self._idle()
             if not shared and sum(line.exclusive for line in self.lines) >= self.exclusive_max:
                 await self._wait(deadline)
@@ -341,14 +357,19 @@ class PipelinePool:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(waiter)
 
-    async def run(self, groups: Sequence[Sequence[Step]], *, shared: bool = True) -> list[pq.abc.PGresult]:
+    async def run(
+        self, groups: Sequence[Sequence[Step]], *, shared: bool = True, short: bool = False
+    ) -> list[pq.abc.PGresult]:
         """Run the groups on a connection and return the results of their statements, in order.
 
         What may take long runs with `shared` off: nobody waits behind it, and it is stopped when cancelled.
+        What is known to be `short` joins others of its kind although a connection is idle: switching among
+        server processes costs more than waiting for one.
         """
         for attempt in itertools.count(1):
-            line = await self._pick(shared=shared)
+            line = await self._pick(shared=shared, short=short)
             line.exclusive = not shared
+            line.slow += not short
             try:
                 return await line.run(groups)
             except ServerError as error:
@@ -359,6 +380,7 @@ class PipelinePool:
                     self._stop(line)
                 raise
             finally:
+                line.slow -= not short
                 if not shared and line not in self._stopping:
                     line.exclusive = False
                 self._wake()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -30,6 +31,7 @@ SYNC_CONSTRAINTS = Step(b"SET CONSTRAINTS ALL IMMEDIATE")
 ROLLBACK, COMMIT = Step(b"ROLLBACK"), Step(b"COMMIT")
 ISOLATION = {"serializable", "repeatable read", "read committed", "read uncommitted"}
 JSONB_OID = 3802
+SHORT_S = 0.01  # a read that takes less may share a connection that is busy
 STALE_CODES = ("26000", "0A000")
 
 
@@ -43,6 +45,7 @@ class Compiled:
     estimate: tuple[bytes, tuple[Slot, ...]] | None
     key: str
     uses: int = 0
+    typical_s: float = 1.0  # how long it takes from sending to answer, lately
 
     def name(self, role: str, *, prepared: bool) -> bytes | None:
         """The statement's name for a role; row-level security makes plans differ by role."""
@@ -270,7 +273,8 @@ class Executor:
         decides = not plan.read_only and self._depends(plan, request)
         isolation = self._isolation(plan, identity.role)
         rollback = self._rolls_back(request)
-        shared = plan.kind != "call"  # a function may take long
+        short = plan.read_only and compiled.typical_s < SHORT_S
+        shared = short or plan.kind != "call"  # a function may take long
         if decides and not rollback:
             results = await self._decided(plan, request, steps, isolation)
         elif rollback:
@@ -281,7 +285,9 @@ class Executor:
             begin = self._begin(isolation, read_only=plan.read_only)
             results = (await self.pool.run([[begin, *steps, COMMIT], [ROLLBACK]], shared=shared))[1:-2]
         else:
-            results = await self.pool.run([steps], shared=shared)
+            began = perf_counter()
+            results = await self.pool.run([steps], shared=shared, short=short)
+            compiled.typical_s += (perf_counter() - began - compiled.typical_s) * 0.2
         return self._answer(plan, request, results, decided=decides and not rollback)
 
     def _answer(
