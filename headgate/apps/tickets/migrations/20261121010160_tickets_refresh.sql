@@ -108,9 +108,9 @@ begin
                sum(x.sold_lo_cents)::bigint as sold_lo_cents, sum(x.sold_hi_cents)::bigint as sold_hi_cents,
                min(x.min_aip) as min_aip, max(x.max_aip) as max_aip, min(x.min_pair) as min_pair,
                min(x.min_four) as min_four,
-               (array_agg(x.open_get_in order by x.hour) filter (where x.open_get_in is not null))[1] as open_get_in,
-               (array_agg(x.close_get_in order by x.hour desc) filter (where x.close_get_in is not null))[1]
-                   as close_get_in,
+               -- the first hour's and the last hour's that have one: hour and cents in one number that orders by both
+               (min((extract(epoch from x.hour)::bigint << 31) + x.open_get_in) & 2147483647)::integer as open_get_in,
+               (max((extract(epoch from x.hour)::bigint << 31) + x.close_get_in) & 2147483647)::integer as close_get_in,
                sum(x.entered)::integer as entered, sum(x.exited)::integer as exited,
                sum(x.exited_tickets)::integer as exited_tickets, sum(x.frozen)::integer as frozen,
                sum(x.price_up)::integer as price_up, sum(x.price_down)::integer as price_down,
