@@ -34,6 +34,13 @@ def _redact_event(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMa
     return event
 
 
+def _name_logger(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # structlog keeps the name `logger` for itself until a line is written
+    if "_logger" in event:
+        event["logger"] = event.pop("_logger")
+    return event
+
+
 def configure(*, level: str = "info", json: bool | None = None) -> None:
     """Set up logging for this process, once. `json=None` means: JSON unless standard error is a terminal."""
     as_json = not sys.stderr.isatty() if json is None else json
@@ -41,6 +48,7 @@ def configure(*, level: str = "info", json: bool | None = None) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _name_logger,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -54,5 +62,8 @@ def configure(*, level: str = "info", json: bool | None = None) -> None:
 
 
 def get(name: str, **bound: Any) -> Any:
-    """A logger for the module `name` with fixed key–value pairs."""
-    return structlog.get_logger().bind(logger=name, **bound)
+    """A logger for the module `name` with fixed key–value pairs.
+
+    It asks for the configuration at each line, so a module may make one before `configure` was called.
+    """
+    return structlog.get_logger(_logger=name, **bound)
