@@ -125,5 +125,5 @@ async def test_no_malformed_answer_reaches_a_price_in_the_database(database: Dat
 
 async def market(db: Database) -> list[object]:
     """Every stored listing, span and current figure."""
-    names = ("public.listings", "public.listings_open", "tickets.spans", "public.event_latest")
+    names = ("public.listings", "public.listings_open", "public.listing_spans", "public.event_latest")
     return [await db.fetch_all(f"select * from {name} order by 1, 2") for name in names]
