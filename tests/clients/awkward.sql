@@ -4,6 +4,7 @@ comment on schema shop is 'A second schema.';
 create type public.mood as enum ('sad', 'so-so', 'it''s "fine"');
 comment on type public.mood is 'How it feels.';
 create type shop."Odd enum" as enum ('a', 'b');
+create type public.empty as enum ();
 create domain public.positive as int default 1 check (value > 0) check (value < 1000000);
 create domain public.label as varchar(20) not null;
 create type public.place as (x float8, y float8, note text);
@@ -20,7 +21,7 @@ create table public.customers (
   home public.place, level public.positive not null, kind public.label, address inet, seen int4range,
   seen_all int4multirange, search tsvector generated always as (to_tsvector('simple', coalesce(name, ''))) stored,
   flags bit(4), code text not null default public.next_code(), small int2, ratio float4, exact float8, price money,
-  letter char(3), local timestamp(0), mac macaddr, doc xml,
+  letter char(3), nothing public.empty, local timestamp(0), mac macaddr, doc xml,
   constraint balance_sane check (balance > -100 and name !~ '^a:b'), unique nulls not distinct (name, birth));
 comment on table public.customers is 'People who "buy".
 Second line with \ and */ in it.';

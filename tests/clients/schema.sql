@@ -11,6 +11,7 @@ create table public.book_genres (
 create view public.cheap_books as select id, title, author_id, price from public.books where price < 10;
 
 create function public.add(a int, b int default 10) returns int language sql immutable as 'select a + b';
+create function public.echo(text text) returns text language sql stable as 'select $1';
 create function public.books_over(lowest numeric) returns setof public.books language sql stable as
   'select * from public.books where price > lowest order by id';
 create function public.sell(book int, number int default 1) returns public.books language sql volatile as

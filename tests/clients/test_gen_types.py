@@ -173,8 +173,8 @@ CUSTOMER = {
     "avatar": "\\x00", "settings": {"a": [1]}, "raw": None, "tags": ["x"], "matrix": [1, 2],
     "home": {"x": 1.5, "y": None, "note": None}, "level": 3, "kind": "k",
     "address": "10.0.0.1", "seen": "[1,3)", "seen_all": "{[1,3)}", "search": "'x':1", "flags": "1010", "code": "c",
-    "small": 1, "ratio": 0.5, "exact": 0.25, "price": "$1.00", "letter": "a  ", "local": "2026-01-01T00:00:00",
-    "mac": "08:00:2b:01:02:03", "doc": "<a/>",
+    "small": 1, "ratio": 0.5, "exact": 0.25, "price": "$1.00", "letter": "a  ", "nothing": None,
+    "local": "2026-01-01T00:00:00", "mac": "08:00:2b:01:02:03", "doc": "<a/>",
 }  # fmt: skip
 
 

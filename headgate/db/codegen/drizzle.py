@@ -77,7 +77,7 @@ class _Writer:
         found = self.source.types[oid]
         if found.element is not None:
             return self.type(found.element, declared.removesuffix("[]"), label) + ".array()"
-        if found.kind == "e" and found.schema in self.source.schemas:
+        if found.kind == "e" and found.labels and found.schema in self.source.schemas:
             return f"{self.name(found.schema, found.name, 'Enum')}({label})"
         if found.built_in or found.name == "vector":
             return self._built_in(found, declared, label)
@@ -159,7 +159,7 @@ def render(source: Source) -> str:
     """The whole module."""
     writer = _Writer(source)
     lines = [f"export const {writer.schema(s)} = pgSchema({quoted(s)})" for s in writer.schemas()]
-    for e in source.of_kind("e"):
+    for e in (t for t in source.of_kind("e") if t.labels):
         labels = ", ".join(map(quoted, e.labels))
         lines += jsdoc(e.comment)
         maker, name = writer.maker(e.schema, "Enum"), writer.name(e.schema, e.name, "Enum")

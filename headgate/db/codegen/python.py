@@ -80,6 +80,8 @@ class _Writer:
         return "list[" * depth + shown + "]" * depth
 
     def _plain(self, t: Type) -> str:
+        if t.kind == "e" and not t.labels:
+            return "str"
         if t.kind == "e" and t.schema in self.source.schemas:
             return self.class_of(("e", t.schema, t.name), t.schema, t.name)
         if t.kind == "e":
