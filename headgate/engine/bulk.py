@@ -15,7 +15,6 @@ from uuid import UUID
 
 from headgate.base.errors import SourceError
 from headgate.db import Database
-from headgate.engine import stage
 from headgate.engine.compose import Plan, plan
 from headgate.engine.cursor import Q
 from headgate.engine.manifest import App, Page, Source
@@ -30,12 +29,12 @@ LONGEST_LINE = 64 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """A piece of a file that ends with a line: its number from 0, size in bytes, first line, the offset after it."""
+    """A piece of a file that ends with a line: its number from 0, first line and how many, the offset after it."""
 
     number: int
-    size: int
+    data: bytes
     first_line: int
-    lines: list[bytes]
+    lines: int
     end: int
     last: bool
 
@@ -98,12 +97,12 @@ async def read_chunks(file: BinaryIO, offset: int, line: int, size: int) -> Asyn
     rest = b""
     while True:
         data, rest, done = await asyncio.to_thread(_read, file, rest, size)
-        lines = stage.to_lines(data)
+        lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
         offset += len(data)
-        yield Chunk(number=number, size=len(data), first_line=line, lines=lines, end=offset, last=done)
+        yield Chunk(number=number, data=data, first_line=line, lines=lines, end=offset, last=done)
         if done:
             return
-        line += len(lines)
+        line += lines
         number += 1
 
 
@@ -165,8 +164,9 @@ class _Work:
                     return
                 batch_id = await self._batch_id()
             page = Page(
+                rows=chunk.data,
                 meta=self.meta,
-                next={**self.identity, "offset": chunk.end, "line": chunk.first_line + len(chunk.lines)},
+                next={**self.identity, "offset": chunk.end, "line": chunk.first_line + chunk.lines},
                 step=f"{self.identity['file']} from line {chunk.first_line}",
             )
             await self._stage(chunk, page, batch_id)
@@ -182,7 +182,6 @@ class _Work:
             self.run,
             self.source,
             page,
-            chunk.lines,
             batch_id=batch_id,
             number=chunk.number + 1,
             first_line=chunk.first_line,
@@ -217,7 +216,7 @@ class _Work:
 
     def _expected(self, chunk: Chunk) -> int | None:
         """How many rows the rest of the file has, judged by its first chunk."""
-        if not chunk.size:
+        if not chunk.data:
             return None
-        start: int = chunk.end - chunk.size
-        return round((int(self.identity["size"]) - start) / chunk.size * len(chunk.lines))
+        start: int = chunk.end - len(chunk.data)
+        return round((int(self.identity["size"]) - start) / len(chunk.data) * chunk.lines)

@@ -70,6 +70,7 @@ async def _restage(
         "bytes": 0,
         "meta": as_jsonb(held["meta"]),
         "next": as_jsonb(forward),
+        "first_line": None,
     }
     await conn.execute(STAGE.staged, params)
 

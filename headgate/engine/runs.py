@@ -7,7 +7,7 @@ promoted by then it never will.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -198,10 +198,9 @@ class Puller:
 
     async def take(self, page: Page) -> RunReport:
         """Stage and promote one page; returns the run so far."""
-        lines = stage.to_lines(page.rows)
         for attempt in range(1, ATTEMPTS + 1):
             await stage_batch(
-                self.db, self.run, self.source, page, lines, batch_id=self.batch_id, number=self.number
+                self.db, self.run, self.source, page, batch_id=self.batch_id, number=self.number
             )
             try:
                 outcome = await self._promote(page)
@@ -250,13 +249,15 @@ async def stage_batch(
     run: Run,
     source: Source,
     page: Page,
-    lines: Sequence[bytes],
     *,
     batch_id: int,
     number: int,
     first_line: int = 1,
 ) -> stage.Staged:
-    """Copy a page into staging and record it there, in one transaction."""
+    """Copy a page into staging and record it there, in one transaction.
+
+    An application's function is given the numbers of the lines; a table needs only their order.
+    """
 
     async def record(conn: Connection, staged: stage.Staged) -> stage.Staged:
         params = {
@@ -270,6 +271,7 @@ async def stage_batch(
             "bytes": staged.size,
             "meta": as_jsonb(dict(page.meta)),
             "next": as_jsonb(page.next),
+            "first_line": staged.first_line,
         }
         await conn.execute(stage.Q.staged, params)
         if source.drift and staged.staged:
@@ -281,11 +283,15 @@ async def stage_batch(
 
     try:
         async with db.transaction() as conn:
-            return await record(conn, await stage.copy_fast(conn, batch_id, lines, first_line))
+            if isinstance(page.rows, bytes) and source.table is not None:
+                return await record(conn, await stage.copy_bytes(conn, batch_id, page.rows, first_line))
+            return await record(
+                conn, await stage.copy_fast(conn, batch_id, stage.to_lines(page.rows), first_line)
+            )
     except stage.Unclean:
         async with db.transaction() as conn:
             staged = await stage.copy_carefully(
-                conn, run_id=run.id, batch_id=batch_id, lines=lines, first_line=first_line
+                conn, run_id=run.id, batch_id=batch_id, lines=stage.to_lines(page.rows), first_line=first_line
             )
             return await record(conn, staged)
 

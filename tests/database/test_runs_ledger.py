@@ -97,7 +97,7 @@ async def test_a_silent_run_is_abandoned_and_its_stage_cleared(db: Database) -> 
     app = demo(counted([[item(1)]]))
     source = app.source("items")
     run, batch = await runs.start(db, app, source)
-    await runs.stage_batch(db, run, source, Page(rows=[item(1)]), [b'{"id": "1"}'], batch_id=batch, number=1)
+    await runs.stage_batch(db, run, source, Page(rows=[item(1)]), batch_id=batch, number=1)
     assert await abandon_runs(db, older_s=60) == 0
     await db.execute("update control.runs set heartbeat_at = now() - interval '2 minutes'")
     assert await abandon_runs(db, older_s=60) == 1
@@ -114,7 +114,7 @@ async def test_staging_of_a_run_that_had_ended_is_swept(db: Database) -> None:
     source = app.source("items")
     run, batch = await runs.start(db, app, source)
     await runs.start(db, app, source)
-    await runs.stage_batch(db, run, source, Page(), [b'{"id": "1"}'], batch_id=batch, number=1)
+    await runs.stage_batch(db, run, source, Page(rows=[item(1)]), batch_id=batch, number=1)
     assert await abandon_runs(db, older_s=3600) == 0
     assert await one(db, "select count(*) from stage.rows") == 0
 
