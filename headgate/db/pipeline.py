@@ -47,7 +47,7 @@ class PoolTimeout(Exception):
     """No connection became free in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Step:
     """One statement with its parameters in text format; results come in binary format.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -30,6 +29,7 @@ EXPOSED = (
     "Transfer-Encoding, Range-Unit"
 )
 ALWAYS_ALLOWED = "Accept, Accept-Language, Content-Language"
+ASKED_METHOD = b"access-control-request-method"
 DAY_S = "86400"
 WATCH_AFTER_S = 0.05  # a call that took this long is stopped when its client goes away
 
@@ -77,33 +77,30 @@ class Surface:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
-        origin = next((v for k, v in headers if k == "origin"), None)
-        request_id = _request_id(headers)
+        incoming = Incoming(scope["method"], "", scope["query_string"], scope["headers"])
+        request_id = _request_id(incoming)
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         if raw.startswith(self._raw_prefix):
             raw = raw[len(self._raw_prefix) :]
-        path = raw.decode("latin-1") or "/"
-        asks = any(k == "access-control-request-method" for k, _ in headers)
-        if origin is not None and asks and scope["method"] == "OPTIONS":
-            answer = self._preflight(origin, headers)
+        incoming.path = raw.decode("latin-1") or "/"
+        origin = incoming.header(b"origin")
+        if origin is not None and incoming.method == "OPTIONS" and ASKED_METHOD in incoming.first:
+            answer = self._preflight(origin, incoming)
         else:
-            answer = await self._answer(scope, receive, path, headers, request_id)
+            answer = await self._answer(incoming, receive, request_id)
             if origin is not None:
                 answer.headers += self._cors(origin)
-        answer.headers += self._trace(headers, request_id)
+        answer.headers += self._trace(incoming, request_id)
         start = [(encode(k), encode(v)) for k, v in answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": start})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+        await send({"type": "http.response.body", "body": b"" if incoming.method == "HEAD" else answer.body})
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, path: str, headers: list[tuple[str, str]], request_id: str
-    ) -> Answer:  # fmt: skip
+    async def _answer(self, incoming: Incoming, receive: Receive, request_id: str) -> Answer:
         try:
-            body = await _body(receive, headers, self.settings.max_body_bytes)
-            incoming = Incoming(scope["method"], path, scope["query_string"], headers, body)
-            incoming = await self._with_role(incoming)
-            if path.startswith("/rpc/"):
+            incoming.body = await _body(receive, incoming, self.settings.max_body_bytes)
+            if self.resolve_key is not None:
+                await self._find_role(incoming, self.resolve_key)
+            if incoming.path.startswith("/rpc/"):
                 return await self._watched(incoming, receive)
             return await self.rest.handle(incoming)
         except TooLarge:
@@ -112,23 +109,20 @@ class Surface:
             log.warning("api_key_unread", request_id=request_id, reason=str(error))
             return self.rest.refused(database_down())
         except Exception:
-            log.exception("rest_failed", request_id=request_id, method=scope["method"], path=path)
+            log.exception("rest_failed", request_id=request_id, method=incoming.method, path=incoming.path)
             return _failure(500, "PGRSTX00", f"Internal error; the log has it under request id {request_id}")
 
-    async def _with_role(self, incoming: Incoming) -> Incoming:
-        """The request with the role of an opaque API key, in `apikey` or as the bearer."""
-        if self.resolve_key is None:
-            return incoming
-        bearer = (incoming.header("authorization") or "").removeprefix("Bearer ").strip()
-        key = incoming.header("apikey") or ""
+    async def _find_role(self, incoming: Incoming, resolve: Resolver) -> None:
+        """Note the role of an opaque API key, in `apikey` or as the bearer."""
+        bearer = (incoming.header(b"authorization") or "").removeprefix("Bearer ").strip()
+        key = incoming.header(b"apikey") or ""
         asked = bearer if bearer and not _is_token(bearer) else key
         if not asked or _is_token(asked) or (_is_token(bearer) and not self.rest.settings.api_key_required):
-            return incoming
-        role = await self.resolve_key(asked)
-        if role is None:
-            return incoming
-        # A token of a user outranks the key, which then only opens the door.
-        return replace(incoming, key_known=True, key_role=None if _is_token(bearer) else role)
+            return
+        if (role := await resolve(asked)) is not None:
+            incoming.key_known = True
+            if not _is_token(bearer):  # a token of a user outranks the key, which then only opens the door
+                incoming.key_role = role
 
     async def _watched(self, incoming: Incoming, receive: Receive) -> Answer:
         """Answer a call; when the client goes away while it takes long, its function is stopped."""
@@ -167,11 +161,11 @@ class Surface:
         found = [("Access-Control-Allow-Origin", allowed), ("Access-Control-Expose-Headers", EXPOSED)]
         return found if allowed == "*" else [*found, ("Access-Control-Allow-Credentials", "true")]
 
-    def _preflight(self, origin: str, headers: list[tuple[str, str]]) -> Answer:
+    def _preflight(self, origin: str, incoming: Incoming) -> Answer:
         allowed = self._allowed(origin)
         if allowed is None:
             return Answer(200, [("Content-Length", "0")])
-        asked = next((v for k, v in headers if k == "access-control-request-headers"), "")
+        asked = incoming.header(b"access-control-request-headers") or ""
         names = ", ".join(
             ["Authorization", *(p.strip() for p in asked.split(",") if p.strip()), ALWAYS_ALLOWED]
         )
@@ -186,10 +180,10 @@ class Surface:
             found.append(("Access-Control-Allow-Credentials", "true"))
         return Answer(200, found)
 
-    def _trace(self, headers: list[tuple[str, str]], request_id: str) -> list[tuple[str, str]]:
+    def _trace(self, incoming: Incoming, request_id: str) -> list[tuple[str, str]]:
         name = self.settings.server_trace_header
         if name is not None:
-            return [(name, next((v for k, v in headers if k == name.lower()), ""))]
+            return [(name, incoming.header(name.lower().encode()) or "")]
         return [("X-Request-Id", request_id)]
 
 
@@ -199,9 +193,11 @@ def encode(text: str) -> bytes:
     return text.replace("\r", " ").replace("\n", " ").encode("latin-1", "replace")
 
 
-def _request_id(headers: list[tuple[str, str]]) -> str:
-    given = next((v for k, v in headers if k == "x-request-id"), "")
-    return given if given and len(given) <= 128 and given.isprintable() else os.urandom(12).hex()
+def _request_id(incoming: Incoming) -> str:
+    given = incoming.header(b"x-request-id")
+    if given is not None and 0 < len(given) <= 128 and given.isprintable():
+        return given
+    return os.urandom(12).hex()
 
 
 def _is_token(text: str) -> bool:
@@ -214,8 +210,8 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _body(receive: Receive, headers: list[tuple[str, str]], most: int) -> bytes:
-    declared = next((v for k, v in headers if k == "content-length"), "0")
+async def _body(receive: Receive, incoming: Incoming, most: int) -> bytes:
+    declared = incoming.first.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > most:
         raise TooLarge
     message = await receive()

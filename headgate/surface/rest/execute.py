@@ -53,7 +53,7 @@ class Compiled:
         return f"r{self.key}_{_short(role)}".encode() if prepared and self.uses > 1 else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rows7:
     """What a statement returned: totals, Location pairs, body, and what functions set about the answer."""
 
@@ -116,7 +116,7 @@ def _json(pairs: Mapping[str, str]) -> bytes:
 
 def _cookies(incoming: Incoming) -> dict[str, str]:
     try:
-        jar: SimpleCookie = SimpleCookie(incoming.header("cookie") or "")
+        jar: SimpleCookie = SimpleCookie(incoming.header(b"cookie") or "")
     except CookieError:
         return {}
     return {k: morsel.value for k, morsel in jar.items()}
@@ -161,9 +161,7 @@ class Settings:
         pairs.append(("request.jwt.claims", identity.claims))
         if self.tells_request:
             headers = {
-                k: v.encode("latin-1").decode("utf-8", "replace")
-                for k, v in incoming.headers
-                if k != "cookie"
+                k.decode("latin-1"): v.decode("utf-8", "replace") for k, v in incoming.raw if k != b"cookie"
             }
             pairs.append(("request.method", incoming.method.encode()))
             pairs.append(("request.path", incoming.path.encode("utf-8", "surrogatepass")))

@@ -46,7 +46,7 @@ async def answer(request: Request, incoming: Incoming, identity: Identity, execu
     steps.append(Step(QUERIES["accessible"].encode(), (ident(schema).encode(),)))
     results = await executor.pool.run([steps])
     seen = orjson.loads(results[-1].get_value(0, 0) or b"{}")
-    document = describe(catalog, schema, executor.settings, seen, incoming.header("host"))
+    document = describe(catalog, schema, executor.settings, seen, incoming.header(b"host"))
     body = b"" if request.head else orjson.dumps(document)
     headers = [("Content-Type", media.Media(media.OPENAPI).content_type)]
     if not request.head:

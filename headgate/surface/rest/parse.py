@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import quote, unquote, unquote_to_bytes
 
@@ -36,21 +36,30 @@ class QueryString:
     shape: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
-    """A request as the server hands it over: the path as sent, header names in lower case, texts in latin-1."""
+    """A request as the server hands it over: the path as sent, header names in lower case."""
 
     method: str
     path: str
     query: bytes
-    headers: Sequence[tuple[str, str]]
+    raw: Sequence[tuple[bytes, bytes]]
     body: bytes = b""
     key_known: bool = False  # an opaque API key that is good came with it
     key_role: str | None = None  # the role of that key, where no token outranks it
+    first: dict[bytes, bytes] = field(init=False)
 
-    def header(self, name: str) -> str | None:
+    def __post_init__(self) -> None:
+        self.first = dict(self.raw[::-1])
+
+    def header(self, name: bytes) -> str | None:
         """The first header of that name."""
-        return next((v for k, v in self.headers if k == name), None)
+        value = self.first.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def every(self, name: bytes) -> list[str]:
+        """All headers of that name."""
+        return [v.decode("latin-1") for k, v in self.raw if k == name] if name in self.first else []
 
 
 @dataclass(slots=True)
@@ -82,14 +91,14 @@ def parse_request(incoming: Incoming, settings: RestSettings) -> Request:
     string = (
         query_string(incoming.query, by_get) if len(incoming.query) < 4096 else _read(incoming.query, by_get)
     )
-    content = media.decode(incoming.header("content-type") or media.JSON)
-    rows = _rows(method, string, incoming.header("range"))
-    prefer = tuple(v for k, v in incoming.headers if k == "prefer")
+    content = media.decode(incoming.header(b"content-type") or media.JSON)
+    rows = _rows(method, string, incoming.header(b"range"))
+    prefer = tuple(incoming.every(b"prefer"))
     request = Request(
         kind=kind, target=QName(schema, name), schema=schema, negotiated=negotiated, head=method == "HEAD",
         method=method, query=string.query, string=string, rows=rows,
         preferences=preferences(prefer, settings.tx_override),
-        accept=media.accepted(incoming.header("accept")), content=content, call_by_get=by_get,
+        accept=media.accepted(incoming.header(b"accept")), content=content, call_by_get=by_get,
     )  # fmt: skip
     if kind in ("create", "update", "upsert") or (kind == "call" and not by_get):
         columns = None if kind == "upsert" else string.query.columns
@@ -134,7 +143,7 @@ def _call(method: str, name: str) -> tuple[str, str]:
 
 
 def _schema(incoming: Incoming, settings: RestSettings) -> tuple[str, bool]:
-    header = "content-profile" if incoming.method in WRITES else "accept-profile"
+    header = b"content-profile" if incoming.method in WRITES else b"accept-profile"
     asked = incoming.header(header)
     if asked is None:
         return settings.db_schemas[0], len(settings.db_schemas) != 1

@@ -29,7 +29,7 @@ from headgate.surface.rest.sqlstate import from_server
 
 log = structlog.get_logger(__name__)
 PLANS_MAX = 4096
-Head = tuple[str, bytes, str | None, str | None, str | None]
+Head = tuple[str, bytes, bytes | None, bytes | None, bytes | None]
 RELOAD_CODES = (
     "42P01",
     "42703",
@@ -212,13 +212,13 @@ class RestService:
 
     def identify(self, incoming: Incoming) -> Identity:
         """Who asks, by Authorization or else by API key. Raises RestError 401."""
-        header = incoming.header("authorization")
+        header = incoming.header(b"authorization")
         kind, _, rest = (header or "").partition(" ")
         token = rest.strip() if kind.lower() == "bearer" else None
         if incoming.key_role is not None:
             return self.verifier.identity(incoming.key_role, {})
         try:
-            return self._identify(token, incoming.header("apikey"), known=incoming.key_known)
+            return self._identify(token, incoming.header(b"apikey"), known=incoming.key_known)
         except TokenError as error:
             raise _unauthorized(error) from None
 
@@ -282,17 +282,11 @@ class RestService:
         """What alone decides the plan and literals of a GET; None for other requests."""
         if incoming.method != "GET" or len(incoming.query) > 1024:
             return None
-        accept = profile = content = None
-        for name, value in incoming.headers:
-            if name in ("prefer", "range"):
-                return None
-            if name == "accept" and accept is None:
-                accept = value
-            elif name == "accept-profile" and profile is None:
-                profile = value
-            elif name == "content-type" and content is None:
-                content = value
-        return incoming.path, incoming.query, accept, profile, content
+        first = incoming.first
+        if b"prefer" in first or b"range" in first:
+            return None
+        get = first.get
+        return incoming.path, incoming.query, get(b"accept"), get(b"accept-profile"), get(b"content-type")
 
     def _compiled(self, request: Request, catalog: Catalog) -> Compiled:
         prefer, payload = request.preferences, request.payload
