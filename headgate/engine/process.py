@@ -18,7 +18,7 @@ from headgate.engine.schedule import Schedule, sync_schedules
 from headgate.engine.worker import Worker
 
 #: How long the ledger keeps runs that ended.
-KEEP_RUNS_S = 30 * 86_400.0
+KEEP_RUNS_S = 7 * 86_400.0
 _CARE = "engine.care"
 _ROLLUPS = "engine.rollups"
 _TIMETABLE = [
