@@ -88,7 +88,7 @@ function Overview({ id, read }) {
 /** Accepted polls as rows of the chart, oldest first. */
 function rowsOf(polls) {
   return polls.filter((p) => p.status === "accepted" || p.status === "unchanged").reverse()
-    .map((p) => ({ ...p, timestamp: p.observed_at, coverage: 1 }));
+    .map((p) => ({ ...p, timestamp: p.observed_at, min_price: p.get_in, coverage: 1 }));
 }
 
 function interval(lo, hi) {
@@ -140,7 +140,8 @@ function Prices({ rows, forecast, days, granularity, currency, tz }) {
       { label: "Three quarters below", color: "--price", values: grid.at("p75"), hidden: true, swatch: "--band" },
       { label: "Median", color: "--stock", values: grid.at("median_price"), width: 1.2, dash: [4, 4] },
       { label: "One quarter below", color: "--price", values: grid.at("p25"), hidden: true, swatch: "--band" },
-      { label: "Get-in", color: "--price", values: grid.at("get_in"), width: 2.4 },
+      // the cheapest of the hour, as the pair and the four are: a closing price could lie above them
+      { label: "Get-in", color: "--price", values: grid.at("min_price"), width: 2.4 },
       { label: "Forecast, high", color: "--forecast", values: points.length ? join(future("hi")) : grid.times.map(() => null), hidden: true, swatch: "--forecast-band" },
       { label: "Forecast", color: "--forecast", values: points.length ? join(future("price")) : grid.times.map(() => null), width: 1.6, dash: [2, 4] },
       { label: "Forecast, low", color: "--forecast", values: points.length ? join(future("lo")) : grid.times.map(() => null), hidden: true, swatch: "--forecast-band" },
@@ -155,7 +156,7 @@ function Prices({ rows, forecast, days, granularity, currency, tz }) {
       format=${(v) => money(v, currency)} title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour")}
       marks=${points.length ? [{ at: now, label: "now" }] : []}
       label=${`Prices over time. Get-in is now ${money(last && last.get_in, currency)}, median ${money(last && last.median_price, currency)}.`} />
-    <${AsTable} head=${["Time", "Get-in", "Pair", "Four", "Median", "Average", "Observed"]} rows=${rows.map((r) => [when(r.timestamp, tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour"), money(r.get_in, currency), money(r.get_in_pair, currency), money(r.get_in_four, currency), money(r.median_price, currency), money(r.avg_price, currency), share(r.coverage)])} />`;
+    <${AsTable} head=${["Time", "Get-in", "Pair", "Four", "Median", "Average", "Observed"]} rows=${rows.map((r) => [when(r.timestamp, tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour"), money(r.min_price, currency), money(r.get_in_pair, currency), money(r.get_in_four, currency), money(r.median_price, currency), money(r.avg_price, currency), share(r.coverage)])} />`;
 }
 
 function Stock({ rows, days, granularity, tz }) {
