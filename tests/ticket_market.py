@@ -20,8 +20,9 @@ ZONES = ("Lower Level", "Club", "Upper Level")
 
 
 def now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
+    """The time, in UTC, rounded up to the millisecond that polls are kept in."""
+    time = datetime.now(UTC) + timedelta(milliseconds=1)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 async def add_event(db: Database, event_id: int = 1, **columns: Any) -> int:
