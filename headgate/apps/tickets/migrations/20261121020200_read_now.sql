@@ -89,8 +89,8 @@ language sql stable security invoker as $$
   ), day_ago as materialized (
     select (s).scope_id as section, (s).close_get_in as get_in
       from (select r.sections from public.rollup_hour_sections r
-             where r.event_id = p_event_id and r.hour between now() - interval '27 hours' and now() - interval '24 hours'
-             order by r.hour desc limit 1) r, unnest(r.sections) s
+             where r.event_id = p_event_id and r.hour between now() - interval '28 hours' and now() - interval '23 hours'
+             order by abs(extract(epoch from r.hour + interval '25 hours' - now())) limit 1) r, unnest(r.sections) s
   )
   select n.zone, n.section, tickets.major(n.get_in), tickets.major(n.pair), tickets.major(n.median), n.listings,
          n.tickets, tickets.percent(d.get_in, n.get_in)

@@ -21,13 +21,13 @@ language sql stable security invoker as $$
     left join lateral (
       select r.close_get_in, r.ticket_ms, r.covered_ms from public.rollup_hours r
        where r.event_id = e.id and r.scope = 'event' and r.scope_id = ''
-         and r.hour between now() - interval '28 hours' and now() - interval '24 hours'
-       order by r.hour desc limit 1) day on true
+         and r.hour between now() - interval '28 hours' and now() - interval '23 hours'
+       order by abs(extract(epoch from r.hour + interval '25 hours' - now())) limit 1) day on true
     left join lateral (
       select r.close_get_in from public.rollup_hours r
        where r.event_id = e.id and r.scope = 'event' and r.scope_id = ''
-         and r.hour between now() - interval '7 days 6 hours' and now() - interval '7 days'
-       order by r.hour desc limit 1) week on true
+         and r.hour between now() - interval '7 days 12 hours' and now() - interval '6 days 12 hours'
+       order by abs(extract(epoch from r.hour + interval '7 days 1 hour' - now())) limit 1) week on true
     left join lateral (
       select sum(r.sold_lo_tickets)::integer as lo, sum(r.sold_hi_tickets)::integer as hi from public.rollup_hours r
        where r.event_id = e.id and r.scope = 'event' and r.scope_id = '' and r.hour > now() - interval '24 hours') sold on true
