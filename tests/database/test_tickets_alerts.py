@@ -58,6 +58,7 @@ async def test_price_below_fires_once_and_arms_again(database: Database) -> None
 async def test_group_size_and_zone_narrow_the_price(database: Database) -> None:
     await market.add_event(database, 1)
     await _rule(database, ANNA, "price_below", 100, group=4, zone="Club")
+    await asyncio.sleep(0.005)
     cheap = market.listing(1, price=5_000, qty=2, zone="Club")
     elsewhere = market.listing(2, price=5_000, qty=4, zone="Upper Level", splits=[4])
     await market.poll(database, 1, market.now(), [cheap, elsewhere])
@@ -101,6 +102,7 @@ async def test_many_evaluators_at_once_fire_once(database: Database) -> None:
     await market.add_event(database, 1)
     for _ in range(20):
         await _rule(database, ANNA, "price_below", 100)
+    await asyncio.sleep(0.005)
     await market.poll(database, 1, market.now(), [market.listing(1, price=5_000)])
     fired = await asyncio.gather(*(_evaluate(database) for _ in range(8)))
     assert sum(fired) == 20
@@ -117,6 +119,7 @@ async def test_poll_older_than_the_rule_fires_nothing(database: Database) -> Non
 async def test_users_see_and_change_only_their_own_rules(database: Database) -> None:
     await market.add_event(database, 1)
     mine = await _rule(database, ANNA, "price_below", 100)
+    await asyncio.sleep(0.005)
     await market.poll(database, 1, market.now(), [market.listing(1, price=5_000)])
     await _evaluate(database)
     async with database.as_role(BEN) as conn:

@@ -60,16 +60,13 @@ language sql stable security invoker as $$
              case when p_zone is null then 'event' else 'zone' end, coalesce(p_zone, '')) h
      where h.exited > 0
   )
-  select l.external_id, s.zone, s.section, l."row", c.qty, tickets.major(c.aip_cents), i.before_at, v.at,
+  select l.external_id, s.zone, s.section, l."row", v.exited_tickets, tickets.major(v.aip), i.before_at, v.at,
          case when v.frozen > 0 then 'frozen' when v.sold_lo > 0 then 'sold' else 'unsure' end
     from busy b
    cross join lateral tickets.instants(p_event_id, b.hour) seen
    cross join lateral tickets.verdicts(p_event_id, b.hour, seen) v
     join public.sections s on s.event_id = p_event_id and s.section_id = v.section_id
     join public.listings l on l.event_id = p_event_id and l.listing = v.listing
-    left join lateral (
-      select x.qty, x.aip_cents from public.listing_spans x
-       where x.event_id = p_event_id and x.listing = v.listing and x.valid_to = v.at limit 1) c on true
     left join lateral (select n.before_at from unnest(seen) n where n.at = v.at) i on true
    where b.before < p_limit + p_offset and v.exited > 0 and (p_zone is null or s.zone = p_zone)
    order by v.at desc, l.external_id

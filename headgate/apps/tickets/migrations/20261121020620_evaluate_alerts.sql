@@ -8,7 +8,8 @@ language sql stable security invoker set search_path = '' as $$
     when p_kind in ('inventory_below', 'back_in_stock') then coalesce(sum(o.qty), 0)
     when p_kind = 'new_listing' then
       min(o.aip_cents) filter (where o.valid_from > p_since and not exists (
-        select from tickets.ended c where c.event_id = o.event_id and c.listing = o.listing and c.valid_to = o.valid_from))
+        select from tickets.ended c
+         where c.event_id = p_event_id and c.valid_to > p_since and c.listing = o.listing and c.valid_to = o.valid_from))
     else min(o.aip_cents) filter (where p_group_size = 1 or o.splits & (1 << (p_group_size - 1)) <> 0)
   end
   from public.listings_open o
