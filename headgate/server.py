@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headgate import __version__
 from headgate.base import metrics
 from headgate.base.clock import monotonic
+from headgate.base.errors import HeadgateError
 from headgate.base.ids import uuid7
 from headgate.base.settings import Settings
 from headgate.console.mount import Screens, console
@@ -32,6 +34,8 @@ from headgate.surface.gateway import Surface, create_surface
 from headgate.surface.rest.settings import RestSettings
 
 REST = "/rest/v1"
+#: Whoever watches `/health` hears of a database that does not answer within this time, and does not hang with it.
+_HEALTH_S = 1.5
 _EXPOSED = (
     "ETag",
     "X-Request-Id",
@@ -170,8 +174,9 @@ def _screens(apps: Sequence[App]) -> list[Screens]:
 def _health(db: Database) -> Any:
     async def health(_: Request) -> Response:
         try:
-            await db.fetch_value("select 1")
-        except (errors.Error, OSError):
+            async with asyncio.timeout(_HEALTH_S):
+                await db.fetch_value("select 1")
+        except (errors.Error, HeadgateError, OSError, TimeoutError):
             return JSONResponse({"status": "down", "database": "unreachable"}, status_code=503)
         return JSONResponse({"status": "up", "version": __version__})
 
