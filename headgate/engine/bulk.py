@@ -185,6 +185,7 @@ class _Work:
             batch_id=batch_id,
             number=chunk.number + 1,
             first_line=chunk.first_line,
+            drift=chunk.number % 4 == 0,
         )
 
     async def _promote(self, chunk: Chunk, page: Page, batch_id: int) -> None:

@@ -253,6 +253,7 @@ async def stage_batch(
     batch_id: int,
     number: int,
     first_line: int = 1,
+    drift: bool = True,
 ) -> stage.Staged:
     """Copy a page into staging and record it there, in one transaction.
 
@@ -274,7 +275,7 @@ async def stage_batch(
             "first_line": staged.first_line,
         }
         await conn.execute(stage.Q.staged, params)
-        if source.drift and staged.staged:
+        if drift and source.drift and staged.staged:
             await conn.execute(
                 stage.Q.drift,
                 {"source": source.name, "run": run.id, "batch": batch_id, "rows": staged.staged},
