@@ -119,6 +119,15 @@ select hour, min_aip, aip_ms::numeric / listing_ms as avg_aip, max_aip, listing_
 from tickets.hours(%(event)s, %(low)s, %(high)s) order by hour
 
 -- name: get_in_full
+-- Polls of different events fall on different instants, so the newest of each must be found first.
+select s.event_id, min(s.aip) as get_in
+from bench.snapshots s
+join (select event_id, max(observed_at) as observed_at from bench.snapshots
+      where observed_at > %(at)s::timestamptz - interval '20 minutes' group by event_id) l
+    on l.event_id = s.event_id and l.observed_at = s.observed_at
+group by s.event_id order by s.event_id
+
+-- name: get_in_known
 select event_id, min(aip) as get_in from bench.snapshots
 where event_id between 1 and %(events)s and observed_at = %(at)s group by event_id order by event_id
 

@@ -190,6 +190,7 @@ class Bench:
         _same(rows, own)
         now = {"events": self.events, "at": self.at(self.ticks - 1)}
         full_in, rows = await _ms(lambda: self.db.fetch_all(SQL(Q.get_in_full), now), 10)
+        known_in, _ = await _ms(lambda: self.db.fetch_all(SQL(Q.get_in_known), now), 10)
         ours_in, own = await _ms(lambda: self.db.fetch_all(SQL(Q.get_in_ours)), 50)
         _same(rows, own)
         self.figures += [
@@ -198,6 +199,7 @@ class Bench:
             report.Figure(name=f"{hours} h series, ours", value=ours, unit="ms"),
             report.at_least(f"get-in of {self.events} events, GROUP BY ÷ ours", full_in / ours_in, 50, "×"),
             report.Figure(name="get-in, GROUP BY", value=full_in, unit="ms"),
+            report.Figure(name="get-in, GROUP BY at one known instant", value=known_in, unit="ms"),
             report.Figure(name="get-in, ours", value=ours_in, unit="ms"),
         ]
 
