@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from headgate.db import Database
 from headgate.testing.database import TestCluster, running_cluster
+
+_ROOT = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary folders of this run's own: a second run would close the common one to the server's system user."""
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+        made = Path(tempfile.mkdtemp(prefix="headgate-tests-"))
+        made.chmod(0o755)
+        config.stash[_ROOT] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(made)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take them away again."""
+    if made := config.stash.get(_ROOT, None):
+        os.environ.pop("PYTEST_DEBUG_TEMPROOT", None)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
