@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 from headgate.base.clock import now
+from headgate.db import errors
 from headgate.engine.jobs import JobContext, Snooze
 from headgate.engine.manifest import Handler, Services
 from headgate.engine.schedule import Schedule
@@ -50,10 +51,17 @@ def seal(services: Services) -> Handler:
 
 
 def retain(services: Services) -> Handler:
-    """`tickets.retain`: drop what is past its keeping. Snoozes a minute while an hour in the range is dirty."""
+    """`tickets.retain`: drop what is past its keeping. Snoozes a minute while an hour in the range is dirty
+    or readers hold what is to go.
+    """
 
     async def handle(ctx: JobContext) -> None:
-        report = await ctx.db.fetch_value("select tickets.retain(now(), %s, %s)", [SPAN_MONTHS, HOUR_MONTHS])
+        try:
+            report = await ctx.db.fetch_value(
+                "select tickets.retain(now(), %s, %s)", [SPAN_MONTHS, HOUR_MONTHS]
+            )
+        except errors.LockNotAvailable as busy:
+            raise Snooze(_REFRESH_FIRST_S, "readers hold what is to go") from busy
         if "waits_for" in report:
             raise Snooze(_REFRESH_FIRST_S)
         ctx.log.info("retention done", **report)

@@ -21,6 +21,13 @@ language sql immutable strict parallel safe
 return ('x' || left(md5(p_text), 16))::bit(64)::bigint;
 comment on function tickets.number_of is '64 bits of MD5: a number that depends on nothing but the text.';
 
+create function tickets.pass_gate() returns void
+language sql set search_path = ''
+return pg_advisory_xact_lock_shared(tickets.number_of('tickets.retention'));
+comment on function tickets.pass_gate is
+    'Whoever changes spans or rollups passes here first, together with others; retention shuts it. They take the tables'' '
+    'locks in different orders, and would otherwise end in deadlocks when retention drops partitions.';
+
 create function tickets.split_bits(p_quantities integer[]) returns integer
 language sql immutable parallel safe
 return (select coalesce(bit_or(1 << (least(q, 15) - 1)), 0) from unnest(p_quantities) as q where q > 0);

@@ -123,6 +123,7 @@ declare
     r record;
     v_spans integer := 0;
 begin
+    perform tickets.pass_gate();
     -- an event's oldest unsealed day comes first, so that sealed days never have unsealed ones before them
     for r in
         select e.id, x.day

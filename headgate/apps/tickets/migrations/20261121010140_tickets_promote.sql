@@ -83,6 +83,7 @@ declare
     v_rows integer;
     v_result jsonb;
 begin
+    perform tickets.pass_gate();
     -- the event's row is the lock under which its polls are applied one after the other
     select * into e from public.events x where x.id = (p_meta ->> 'event_id')::bigint for no key update;
     if not found then

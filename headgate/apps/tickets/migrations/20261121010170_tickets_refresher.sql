@@ -10,6 +10,7 @@ declare
     v_day date;
     v_days date[];
 begin
+    perform tickets.pass_gate();
     for v_event in
         select d.event_id from public.rollup_dirty d group by d.event_id order by min(d.since), d.event_id limit p_limit
     loop

@@ -20,6 +20,7 @@ begin
     if to_regclass(format('tickets.%I', v_name)) is not null then
         return false;
     end if;
+    perform pg_advisory_xact_lock(tickets.number_of('tickets.retention'));
     execute format('create table tickets.%I (like %s including defaults including constraints including storage)',
                    v_name, p_parent);
     execute format('alter table tickets.%I enable row level security', v_name);
@@ -91,7 +92,8 @@ comment on function tickets.drop_before is
 
 create function tickets.retain(p_now timestamptz default now(), p_span_months integer default 4,
                                p_hour_months integer default 6) returns jsonb
-language plpgsql set search_path = '' as $$
+-- less than a second, so that it is retention that gives way to a reader in a deadlock, and is tried again
+language plpgsql set search_path = '' set lock_timeout = '900ms' as $$
 declare
     v_spans date := date_trunc('month', (p_now at time zone 'UTC') - make_interval(months => p_span_months))::date;
     v_hours date := date_trunc('month', (p_now at time zone 'UTC') - make_interval(months => p_hour_months))::date;
@@ -103,7 +105,8 @@ begin
             p_hour_months, p_span_months using errcode = 'invalid_parameter_value';
     end if;
     perform pg_advisory_xact_lock(tickets.number_of('tickets.partitions'));
-    -- From here no poll marks an hour and no refresher holds one. An hour still to be recomputed needs the spans.
+    -- From here no poll and no refresher is under way, and no hour is marked. An hour still to be recomputed needs the spans.
+    perform pg_advisory_xact_lock(tickets.number_of('tickets.retention'));
     lock table public.rollup_dirty in exclusive mode;
     if exists (select from public.rollup_dirty d where d.hour < v_cut + interval '1 hour') then
         return jsonb_build_object('dropped', 0, 'waits_for', 'refresh',
@@ -117,7 +120,7 @@ begin
 end $$;
 comment on function tickets.retain is
     'Drop spans and polls of months before the last p_span_months and hours before p_hour_months; days stay for ever. '
-    'Drops nothing while an hour of the range is dirty, and says so.';
+    'Drops nothing while an hour of the range is dirty, and says so. Raises lock_not_available when others are in the way.';
 
 revoke all on function tickets.make_partition(regclass, name, date), tickets.ensure_partitions(date, integer),
     tickets.drop_before(text, date), tickets.retain(timestamptz, integer, integer) from public;

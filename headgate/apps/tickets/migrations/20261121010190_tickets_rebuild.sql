@@ -14,6 +14,7 @@ declare
     v_first timestamptz := tickets.first_poll(p_event);
     v_from timestamptz := p_from;
 begin
+    perform tickets.pass_gate();
     -- the hour of the oldest poll left by retention was reckoned with polls that are no more
     if exists (select from tickets.horizon h where h.spans_from > '-infinity') then
         v_from := greatest(p_from, date_trunc('hour', v_first, v_tz) + interval '1 hour');
@@ -35,6 +36,7 @@ declare
     v_last public.polls;
     v_spans integer;
 begin
+    perform tickets.pass_gate();
     select * into e from public.events x where x.id = p_event for no key update;
     if not found then
         raise exception 'Event % is not known.', p_event using errcode = 'no_data_found';
@@ -97,6 +99,7 @@ declare
     e public.events;
     v_n integer;
 begin
+    perform tickets.pass_gate();
     select * into e from public.events x where x.id = p_event for no key update;
     update public.sections s set zone = z.zone
     from (select x.section_id, tickets.zone_of(e.source, e.venue, x.raw_zone, x.section) as zone

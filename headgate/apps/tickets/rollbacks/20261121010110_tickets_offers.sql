@@ -5,5 +5,6 @@ drop function tickets.fault_of(public.events, tickets.offer[], jsonb);
 drop function tickets.count_of(jsonb, text);
 drop function tickets.read_offers(bigint);
 drop function tickets.split_bits(integer[]);
+drop function tickets.pass_gate();
 drop function tickets.number_of(text);
 drop type tickets.offer;
