@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from headgate.base.errors import SettingsError
+
 STOP_GRACE_S = 20.0
 _RESTART_DELAYS_S = (0.2, 1.0, 3.0, 10.0)
 _STABLE_AFTER_S = 30.0
+
+
+@contextlib.contextmanager
+def sole_stack(folder: Path) -> Iterator[None]:
+    """Hold `folder` for one `headgate up` at a time; the kernel lets go when that one dies. Raises HG104."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        opened = (folder / "up.lock").open("a")
+    except OSError as error:
+        raise SettingsError(
+            f"The data folder {folder} cannot be used: {error.strerror}.",
+            code="HG105",
+            hint="Name another with --data-dir.",
+        ) from None
+    with opened as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(
+                f"`headgate up` already runs from {folder}.",
+                code="HG104",
+                hint="`headgate status` shows it; another one needs its own --data-dir.",
+            ) from None
+        yield
 
 
 @dataclass

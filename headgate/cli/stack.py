@@ -20,7 +20,7 @@ from headgate.base import log
 from headgate.base.clock import monotonic
 from headgate.base.errors import SettingsError
 from headgate.base.settings import Settings
-from headgate.cli.parts import Part, Parts, end_with_parent
+from headgate.cli.parts import Part, Parts, end_with_parent, sole_stack
 from headgate.cli.ports import ensure_free
 from headgate.cli.runtime import (
     Place,
@@ -57,7 +57,8 @@ def up(demo: bool, **options: Any) -> None:
             settings.simulator_port,
             option="--simulator-port (make run RUN_ARGS='--simulator-port N')",
         )
-    asyncio.run(_up(settings, demo=demo))
+    with sole_stack(settings.data_dir):
+        asyncio.run(_up(settings, demo=demo))
 
 
 async def _up(settings: Settings, *, demo: bool) -> None:

@@ -120,6 +120,24 @@ def test_up_shows_live_data_and_ctrl_c_stops_all_of_it_and_nothing_else(stack: S
 
 
 @pytest.mark.timeout(240)
+def test_second_up_on_the_same_folder_is_refused_and_the_first_goes_on(stack: Stack) -> None:
+    command = [sys.executable, "-m", "headgate", "up", "--data-dir", str(stack.folder / "data")]
+    second = subprocess.run(
+        [*command, "--port", str(_free_port())],
+        env=_ENVIRONMENT,
+        cwd=stack.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "HG104" in second.stderr
+    assert all(_alive(pid) for pid in stack.pids())
+    assert _get(f"{stack.url}/health")["status"] == "up"
+
+
+@pytest.mark.timeout(240)
 def test_up_killed_leaves_no_part_behind_and_starts_again(stack: Stack, tmp_path: Path) -> None:
     pids = stack.pids()
     stack.process.kill()
