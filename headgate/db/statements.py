@@ -92,7 +92,10 @@ def _depth(words: list[str], depth: int) -> int:
 
 
 def _statement(part: list[str], words: list[str]) -> list[str]:
-    return ["".join(part).strip()] if words else []
+    if not words:
+        return []
+    solid = [number for number, piece in enumerate(part) if not piece.isspace()]
+    return ["".join(part[solid[0] : solid[-1] + 1])]  # by tokens: space inside an unfinished quote stays
 
 
 def first_words(statement: str, count: int = 2) -> str:

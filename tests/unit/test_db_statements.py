@@ -75,6 +75,7 @@ def test_tokens_lose_nothing(text: str) -> None:
 
 
 @given(SQL_LIKE)
+@example("$$\n")
 def test_split_says_the_same_as_the_text(text: str) -> None:
     kinds = [kind for kind, _ in tokens(text)]
     if "other" not in kinds or not any(mark in text for mark in ("'", '"', "$", "/*", "--")):
