@@ -58,11 +58,14 @@ from bench.now where tick < %(history)s
 
 -- name: packs
 insert into tickets.packs (event_id, valid_to, listings, froms, sections, bases, aips, qtys, splits)
-select %(event)s, s.high + interval '10 minutes', array_agg(l.listing), array_agg(s.low), array_agg(l.section_id),
-       array_agg(s.base), array_agg(s.aip), array_agg(s.qty::smallint), array_agg((1 << (s.qty - 1))::smallint)
+select %(event)s, s.high + interval '10 minutes',
+       array_agg(l.listing order by s.low, l.listing), array_agg(s.low order by s.low, l.listing),
+       array_agg(l.section_id order by s.low, l.listing), array_agg(s.base order by s.low, l.listing),
+       array_agg(s.aip order by s.low, l.listing), array_agg(s.qty::smallint order by s.low, l.listing),
+       array_agg((1 << (s.qty - 1))::smallint order by s.low, l.listing)
 from (select slot, gen, ver, min(at) as low, max(at) as high, max(tick) as last, min(base) as base, min(aip) as aip,
              min(qty) as qty
-      from bench.now where tick < %(history)s group by slot, gen, ver order by slot %% 60) s
+      from bench.now where tick < %(history)s group by slot, gen, ver) s
 join public.listings l on l.event_id = %(event)s and l.external_id = bench.external(%(event)s, s.slot, s.gen)
 where s.last < %(history)s - 1 group by s.high order by s.high
 

@@ -74,7 +74,7 @@ create table tickets.packs (
 create table tickets.packs_default partition of tickets.packs default;
 comment on table tickets.packs is
     'The spans that one poll ended, as one row: a poll in order writes one heap tuple and one index entry for all of '
-    'them, a third of the log and half the space. A late poll unpacks those from its instant on into tickets.spans.';
+    'them, a third of the log and half the space. The oldest comes first. A late poll unpacks those from its instant on into tickets.spans.';
 alter table tickets.packs enable row level security;
 alter table tickets.packs_default enable row level security;
 create policy packs_read on tickets.packs for select to anon, authenticated using (true);
@@ -83,14 +83,18 @@ grant select on tickets.packs to anon, authenticated;
 grant select, insert, update, delete on tickets.packs to service_role;
 
 create view tickets.ended with (security_invoker = true) as
-select s.event_id, s.listing, s.valid_from, s.valid_to, s.section_id, s.base_cents, s.aip_cents, s.qty, s.splits
+select s.event_id, s.listing, s.valid_from, s.valid_to, s.section_id, s.base_cents, s.aip_cents, s.qty, s.splits,
+       s.valid_from as pack_from
 from tickets.spans s
 union all
-select p.event_id, x.listing, x.valid_from, p.valid_to, x.section_id, x.base_cents, x.aip_cents, x.qty, x.splits
+select p.event_id, x.listing, x.valid_from, p.valid_to, x.section_id, x.base_cents, x.aip_cents, x.qty, x.splits,
+       p.froms[1]
 from tickets.packs p
 cross join lateral unnest(p.listings, p.froms, p.sections, p.bases, p.aips, p.qtys, p.splits)
     as x(listing, valid_from, section_id, base_cents, aip_cents, qty, splits);
 comment on view tickets.ended is 'Ended spans not yet sealed, loose and packed.';
+comment on column tickets.ended.pack_from is
+    'No span of the same pack began before: a condition on it spares the unpacking of packs that cannot matter.';
 grant select on tickets.ended to anon, authenticated, service_role;
 
 create table public.listing_spans_sealed (

@@ -148,7 +148,7 @@ language sql stable set search_path = '' as $$
         from public.listings_open o where o.event_id = p_event and o.valid_from <= p_at
         union all
         select c.listing, c.base_cents, c.aip_cents, c.qty, c.splits
-        from tickets.ended c where c.event_id = p_event and c.valid_from <= p_at and c.valid_to > p_at
+        from tickets.ended c where c.event_id = p_event and c.valid_from <= p_at and c.pack_from <= p_at and c.valid_to > p_at
     ) x
     join public.listings l on l.event_id = p_event and l.listing = x.listing
     join public.sections s on s.event_id = p_event and s.section_id = l.section_id

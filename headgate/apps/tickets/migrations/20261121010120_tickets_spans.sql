@@ -25,7 +25,7 @@ begin
         select p_event.id, p_at, array_agg(o.listing), array_agg(o.valid_from), array_agg(o.section_id),
                array_agg(o.base_cents), array_agg(o.aip_cents), array_agg(o.qty), array_agg(o.splits)
         from (select * from public.listings_open x
-              where x.event_id = p_event.id and x.listing = any (v_ended) order by x.section_id, x.listing) o;
+              where x.event_id = p_event.id and x.listing = any (v_ended) order by x.valid_from, x.listing) o;
         update public.listings_open o
         set valid_from = p_at, base_cents = c.base, aip_cents = c.aip, qty = c.qty, splits = c.splits
         from unnest(v_changed) as c where o.event_id = p_event.id and o.listing = c.listing;

@@ -97,7 +97,8 @@ begin
             union all
             select c.listing, c.valid_from, c.valid_to, c.section_id, c.base_cents, c.aip_cents, c.qty
             from tickets.ended c
-            where c.event_id = p_event and c.valid_to > v_first and c.valid_from >= v_first and c.valid_from <= v_last
+            where c.event_id = p_event and c.valid_to > v_first and c.pack_from <= v_last
+              and c.valid_from >= v_first and c.valid_from <= v_last
         ), ends as materialized (
             select c.listing, c.valid_to as at, c.section_id, c.base_cents as base, c.aip_cents as aip, c.qty
             from tickets.ended c
@@ -251,7 +252,8 @@ begin
         from public.listings_open o where o.event_id = p_event and o.valid_from < v_end
         union all
         select c.section_id, c.base_cents, c.aip_cents, c.qty, c.splits, c.valid_from, c.valid_to
-        from tickets.ended c where c.event_id = p_event and c.valid_to > p_hour and c.valid_from < v_end
+        from tickets.ended c where c.event_id = p_event and c.valid_to > p_hour and c.pack_from < v_end
+          and c.valid_from < v_end
     ), placed as (
         -- spans begin and end at polls, so the covered time before each end is that before a poll
         select s.section_id, s.aip, s.qty, s.splits, coalesce(f.elapsed_ms, 0) as f, coalesce(t.elapsed_ms, v_covered) as t
