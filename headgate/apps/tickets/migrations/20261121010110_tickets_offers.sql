@@ -27,6 +27,8 @@ return pg_advisory_xact_lock_shared(tickets.number_of('tickets.retention'));
 comment on function tickets.pass_gate is
     'Whoever changes spans or rollups passes here first, together with others; retention shuts it. They take the tables'' '
     'locks in different orders, and would otherwise end in deadlocks when retention drops partitions.';
+revoke all on function tickets.pass_gate() from public;
+grant execute on function tickets.pass_gate() to service_role;
 
 create function tickets.split_bits(p_quantities integer[]) returns integer
 language sql immutable parallel safe
