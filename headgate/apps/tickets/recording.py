@@ -235,7 +235,17 @@ def read_event(path: Path) -> RecordedEvent | None:
     """What the recording itself says of its event: `event.json` in the folder, or a first line with `event`."""
     if path.is_dir():
         file = path / "event.json"
-        return RecordedEvent.read(orjson.loads(file.read_bytes())) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            return RecordedEvent.read(orjson.loads(file.read_bytes()))
+        except orjson.JSONDecodeError as error:
+            raise SourceError(
+                "The recording's event.json is not JSON.",
+                code="HG440",
+                details=str(error),
+                hint="It needs at least `name` and `starts_at` (ISO 8601).",
+            ) from None
     with path.open("rb") as file_:
         first = file_.readline()
     try:
