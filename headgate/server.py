@@ -30,8 +30,10 @@ from headgate.db import Database, errors
 from headgate.db.keys import Keyring, ensure_jwt_secret
 from headgate.engine.manifest import App, Services, installed_apps
 from headgate.surface.auth.tokens import TokenError, Verifier, read_keys
+from headgate.surface.callers import Callers
 from headgate.surface.gateway import Surface, create_surface
 from headgate.surface.rest.settings import RestSettings
+from headgate.surface.services import Door, Shared, create_services
 
 REST = "/rest/v1"
 #: Whoever watches `/health` hears of a database that does not answer within this time, and does not hang with it.
@@ -67,7 +69,12 @@ def create_app(
     secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
     secret = secret or ensure_jwt_secret(settings.data_dir / "jwt_secret")
     rest = _rest(settings, db, secret)
-    verify = _verifier(secret)
+    verifier = _verifier(secret)
+    callers = Callers(verifier, _key_roles(db))
+    door = Door(
+        create_services(Shared(settings=settings, db=db, callers=callers, secret=secret)),
+        origins=_origins(settings),
+    )
     app = FastAPI(
         title="Headgate",
         version=__version__,
@@ -75,13 +82,13 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(rest),
+        lifespan=_lifespan(rest, door),
     )
     for one in chosen:
         if one.api is not None:
             values = {
                 **settings.model_dump(exclude={"database_url", "jwt_secret"}),
-                "verify_token": verify,
+                "verify_token": _claims_of(verifier),
                 **(extras or {}),
             }
             app.include_router(one.api(Services(db=db, fetcher=None, app=one, settings=values)))
@@ -97,13 +104,17 @@ def create_app(
         expose_headers=_EXPOSED,
         max_age=3600,
     )
-    return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest)
+    return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest, door)
 
 
-def _verifier(secret: str) -> Callable[[str], Awaitable[Mapping[str, Any] | None]]:
-    """Checks the users' tokens that applications receive: the claims with their role, or None."""
+def _verifier(secret: str) -> Verifier:
+    """Checks the tokens that the services and the applications receive."""
     keys = read_keys(secret, is_base64=False)
-    verifier = Verifier(keys, anon_role="anon", audience=None, role_path="$.role", cache_max=1000)
+    return Verifier(keys, anon_role="anon", audience=None, role_path="$.role", cache_max=10_000)
+
+
+def _claims_of(verifier: Verifier) -> Callable[[str], Awaitable[Mapping[str, Any] | None]]:
+    """For applications: a user's token → its claims with the role, or None."""
 
     async def verify(token: str) -> Mapping[str, Any] | None:
         try:
@@ -126,25 +137,32 @@ def _rest(settings: Settings, db: Database, secret: str) -> Surface:
         statement_timeout_ms=settings.rest_statement_timeout_ms,
         server_cors_allowed_origins=() if "*" in _origins(settings) else tuple(_origins(settings)),
     )
+    given = {f"pgrst.{k[6:].lower()}": v for k, v in os.environ.items() if k.startswith("PGRST_")}
+    chosen = dataclasses.replace(ours.overlaid(given), db_uri=db.url)
+    return create_surface(chosen, prefix=REST, resolve_key=_key_roles(db))
+
+
+def _key_roles(db: Database) -> Callable[[str], Awaitable[str | None]]:
+    """An opaque API key → the role it stands for, or None."""
     keyring = Keyring(db)
 
     async def role_of(key: str) -> str | None:
         found = await keyring.verify(key)
         return found.role if found else None
 
-    given = {f"pgrst.{k[6:].lower()}": v for k, v in os.environ.items() if k.startswith("PGRST_")}
-    chosen = dataclasses.replace(ours.overlaid(given), db_uri=db.url)
-    return create_surface(chosen, prefix=REST, resolve_key=role_of)
+    return role_of
 
 
-def _lifespan(surface: Surface) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(surface: Surface, door: Door) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # What an application's router keeps running is in the router's own lifespan, merged into this one.
         await surface.start()
+        await door.start()
         try:
             yield
         finally:
+            await door.close()
             await surface.close()
 
     return lifespan
@@ -206,17 +224,21 @@ class _BodyTooLarge(Exception):
 
 
 class Surfaced:
-    """The whole server: the surface below its prefix, with its own request ids, CORS and caps; else the rest."""
+    """The whole server: REST and the services below their prefixes, with request ids, CORS and caps of their own;
+    everything else is the application's.
+    """
 
-    def __init__(self, app: ASGIApp, rest: Surface) -> None:
+    def __init__(self, app: ASGIApp, rest: Surface, door: Door) -> None:
         self._app = app
         self.rest = rest
+        self.door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or connection, or the lifespan."""
         path = scope.get("path", "")
         if scope["type"] != "http" or not (path == REST or path.startswith(REST + "/")):
-            await self._app(scope, receive, send)
+            service = self.door.serves(path) if scope["type"] in ("http", "websocket") else None
+            await (self._app if service is None else self.door)(scope, receive, send)
             return
         status, started = 0, monotonic()
 
