@@ -1,0 +1,1 @@
+"""The stores application: Shopify shops in sync, to the cent."""

@@ -1,0 +1,1 @@
+drop table stores.oauth_states, stores.tokens;

@@ -1,0 +1,1 @@
+drop table stores.redactions, stores.gdpr_requests;
