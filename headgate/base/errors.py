@@ -66,6 +66,31 @@ class SourceError(HeadgateError):
     default_code = "HG400"
 
 
+class FetchError(SourceError):
+    """The request failed before a usable reply: no connection, no name, a broken TLS handshake."""
+
+    default_code = "HG410"
+    retryable: bool = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        details: Any = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, details=details, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class UnsafeAddress(FetchError):
+    """The URL or the address behind its name is one that must not be fetched. Nothing was sent to it."""
+
+    default_code = "HG415"
+    retryable = False
+
+
 class PromoteError(HeadgateError):
     """Staged rows cannot become table rows."""
 

@@ -18,12 +18,12 @@ from typing import Literal, Self
 
 from yarl import URL
 
-from headgate.base import log
+from headgate.base import address, log
+from headgate.base.address import Target
 from headgate.base.clock import monotonic, now
 from headgate.base.metrics import FETCH_SECONDS, FETCHES
 from headgate.db import Database
-from headgate.engine import address, limits, robots
-from headgate.engine.address import Target
+from headgate.engine import limits, robots
 from headgate.engine.body import ENCODINGS, Body
 from headgate.engine.fetch_errors import (
     BadRedirect,

@@ -6,30 +6,28 @@ is how long to wait at least, in seconds, where that is known. Messages carry no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headgate.base.errors import SourceError
+from headgate.base.errors import FetchError, UnsafeAddress
 
 if TYPE_CHECKING:
     from headgate.engine.fetch import Reply
 
 
-class FetchError(SourceError):
-    """The request failed before a usable reply: no connection, no name, a broken TLS handshake."""
-
-    default_code = "HG410"
-    retryable: bool = True
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after_s: float | None = None,
-        details: Any = None,
-        hint: str | None = None,
-    ) -> None:
-        super().__init__(message, details=details, hint=hint)
-        self.retry_after_s = retry_after_s
+__all__ = [
+    "BadRedirect",
+    "Blocked",
+    "BreakerOpen",
+    "BrokenReply",
+    "Disallowed",
+    "FetchError",
+    "HttpStatus",
+    "NotRecorded",
+    "RateLimited",
+    "TimedOut",
+    "TooLarge",
+    "UnsafeAddress",
+]
 
 
 class RateLimited(FetchError):
@@ -63,13 +61,6 @@ class Disallowed(Blocked):
     """The host's robots.txt forbids this address to us. Nothing was sent."""
 
     default_code = "HG414"
-    retryable = False
-
-
-class UnsafeAddress(FetchError):
-    """The URL or the address behind its name is one that must not be fetched. Nothing was sent to it."""
-
-    default_code = "HG415"
     retryable = False
 
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
+from headgate.base.address import Resolver, SystemResolver, Target
 from headgate.base.clock import monotonic
-from headgate.engine import address
-from headgate.engine.address import Resolver, SystemResolver, Target
-from headgate.engine.fetch_errors import BrokenReply, FetchError, TimedOut, UnsafeAddress
+from headgate.base.guarded import CheckedConnector
+from headgate.engine.fetch_errors import BrokenReply, FetchError, TimedOut
 
 CHUNK = 64 * 1024
 
@@ -72,37 +70,6 @@ class Transport(Protocol):
         ...
 
 
-class _CheckedResolver(AbstractResolver):
-    """Resolves a name once, checks every address, and gives aiohttp the checked ones to connect to."""
-
-    def __init__(self, resolver: Resolver, allow_private: Collection[str]) -> None:
-        self._resolver = resolver
-        self._allow = allow_private
-        self.opened: set[tuple[str, int]] = set()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        allowed = address.is_allowed_private(host, port, self._allow)
-        found = address.check_all(host, await self._resolver.resolve(host, port), allowed=allowed)
-        if allowed:
-            self.opened.update((one, port) for one in found)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=one,
-                port=port,
-                family=socket.AF_INET6 if ":" in one else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for one in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
 class AioTransport:
     """The real transport. `allow_private` holds the `host:port` pairs that may be on private addresses."""
 
@@ -117,7 +84,7 @@ class AioTransport:
         self._system: SystemResolver | None = None
         if resolver is None:
             resolver = self._system = SystemResolver()
-        self._resolver = _CheckedResolver(resolver, self._allow)
+        self._resolver = resolver
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -139,13 +106,12 @@ class AioTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=self._resolver,
-                use_dns_cache=False,
+            connector = CheckedConnector(
+                self._resolver,
+                allow_private=self._allow,
+                tls=self._tls,
                 limit=0,  # jobs bound it; a common limit would let one slow host take every place
                 keepalive_timeout=20,
-                ssl=self._tls or True,
-                socket_factory=self._socket,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
@@ -156,17 +122,6 @@ class AioTransport:
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             )
         return self._session
-
-    def _socket(self, info: Any) -> socket.socket:
-        """The last check, on the very address about to be connected to, names and literals alike."""
-        family, kind, protocol, _, place = info
-        host, port = str(place[0]), int(place[1])
-        ip = address.as_ip(host)
-        allowed = (host, port) in self._resolver.opened or address.is_allowed_private(host, port, self._allow)
-        if ip is None:
-            raise UnsafeAddress(f"{host} is no address.")
-        address.check_ip(ip, allowed=allowed, host=host)
-        return socket.socket(family, kind, protocol)
 
     @contextlib.asynccontextmanager
     async def send(self, request: Request) -> AsyncIterator[Answer]:

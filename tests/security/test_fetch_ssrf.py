@@ -15,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from headgate.base.address import SystemResolver
+from headgate.base.guarded import CheckedConnector
 from headgate.db import Database
 from headgate.engine import limits
 from headgate.engine.fetch import AioTransport, BadRedirect, Caps, Fetcher, FetchError, UnsafeAddress
@@ -182,11 +184,12 @@ async def test_ssrf_redirect_of_robots_txt_to_a_private_address_is_refused(
 
 
 @pytest.mark.parametrize("ip", PRIVATE)
-def test_ssrf_the_socket_itself_is_guarded(ip: str) -> None:
+async def test_ssrf_the_socket_itself_is_guarded(ip: str) -> None:
     """Even if a name slipped past the resolver's check, no socket is made for a private address."""
-    transport = AioTransport(allow_private={"other.example:80"})
+    connector = CheckedConnector(SystemResolver(), allow_private={"other.example:80"})
     with pytest.raises(UnsafeAddress):
-        transport._socket((2, 1, 6, "", (ip, 80)))
+        connector._checked_socket((2, 1, 6, "", (ip, 80)))
+    await connector.close()
 
 
 async def test_ssrf_listed_name_may_be_private_but_never_link_local(

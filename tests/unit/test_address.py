@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.engine import address
+from headgate.base import address
 from headgate.engine.fetch_errors import UnsafeAddress
 
 REFUSED = r"""

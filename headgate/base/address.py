@@ -17,7 +17,7 @@ from typing import Protocol
 
 from yarl import URL
 
-from headgate.engine.fetch_errors import UnsafeAddress
+from headgate.base.errors import UnsafeAddress
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
