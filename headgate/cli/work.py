@@ -84,7 +84,7 @@ async def _run(
                     key=key,
                     args=args,
                     fetcher=fetcher,
-                    settings=services(db, fetcher, app).settings,
+                    settings=services(db, fetcher, app, settings).settings,
                 )
             )
             await _watch(db, source.name, running)

@@ -27,10 +27,15 @@ _TIMETABLE = [
 ]
 
 
-def services(db: Database, fetcher: Fetcher, app: App) -> Services:
-    """What the factories of `app` are given; its settings class is read from the environment here."""
-    values = app.settings() if app.settings is not None else {}
-    return Services(db=db, fetcher=fetcher, app=app, settings=_mapping(values))
+def services(db: Database, fetcher: Fetcher, app: App, settings: Settings | None = None) -> Services:
+    """What the factories of `app` are given; its settings class is read from the environment here.
+
+    `settings` are the process's; of them `data_dir` is passed on, where applications may keep keys.
+    """
+    values = dict(_mapping(app.settings() if app.settings is not None else {}))
+    if settings is not None:
+        values["data_dir"] = settings.data_dir
+    return Services(db=db, fetcher=fetcher, app=app, settings=values)
 
 
 def _mapping(values: Any) -> Mapping[str, Any]:
@@ -61,7 +66,7 @@ async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, s
         timetable = [s for s in _TIMETABLE if s.kind != _ROLLUPS or any(app.rollups for app in apps)]
         await sync_schedules(conn, timetable, app="engine")
     for app in apps:
-        given = services(db, fetcher, app)
+        given = services(db, fetcher, app, settings)
         handlers.update({kind: factory(given) for kind, factory in app.jobs.items()})
         async with db.connection() as conn:
             await sync_schedules(conn, app.schedules, app=app.name)

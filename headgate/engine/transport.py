@@ -40,11 +40,13 @@ class Caps:
 
 @dataclass(frozen=True)
 class Request:
-    """One GET to a checked target. Header names are lower case."""
+    """One request to a checked target. Header names are lower case; `body` is sent as it is."""
 
     target: Target
     headers: Mapping[str, str] = field(default_factory=dict)
     caps: Caps = field(default_factory=Caps)
+    method: str = "GET"
+    body: bytes | None = None
 
 
 class Answer(Protocol):
@@ -133,8 +135,13 @@ class AioTransport:
         where = request.target.key
         with _translated(where):
             async with asyncio.timeout(caps.connect_s + caps.headers_s):
-                response = await self._open().get(
-                    request.target.url, headers=request.headers, allow_redirects=False, timeout=timeout
+                response = await self._open().request(
+                    request.method,
+                    request.target.url,
+                    headers=request.headers,
+                    data=request.body,
+                    allow_redirects=False,
+                    timeout=timeout,
                 )
         try:
             yield _AioAnswer(response, where, caps)
