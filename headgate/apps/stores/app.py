@@ -1,0 +1,15 @@
+"""The stores application's manifest: what it syncs, how it is promoted, what runs when. No logic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headgate.apps.stores.settings import StoresSettings
+from headgate.engine.manifest import App
+
+app = App(
+    name="stores",
+    title="Stores",
+    folder=Path(__file__).parent,
+    settings=StoresSettings,
+)

@@ -1,0 +1,1 @@
+drop table public.shop_daily_sales;
