@@ -70,7 +70,6 @@ async def _restage(
         "bytes": 0,
         "meta": as_jsonb(held["meta"]),
         "next": as_jsonb(forward),
-        "first_line": None,
     }
     await conn.execute(STAGE.staged, params)
 

@@ -255,10 +255,8 @@ async def stage_batch(
     first_line: int = 1,
     drift: bool = True,
 ) -> stage.Staged:
-    """Copy a page into staging and record it there, in one transaction.
-
-    An application's function is given the numbers of the lines; a table needs only their order.
-    """
+    """Copy a page into staging and record it there, in one transaction."""
+    lines = stage.to_lines(page.rows)
 
     async def record(conn: Connection, staged: stage.Staged) -> stage.Staged:
         params = {
@@ -272,7 +270,6 @@ async def stage_batch(
             "bytes": staged.size,
             "meta": as_jsonb(dict(page.meta)),
             "next": as_jsonb(page.next),
-            "first_line": staged.first_line,
         }
         await conn.execute(stage.Q.staged, params)
         if drift and source.drift and staged.staged:
@@ -284,15 +281,11 @@ async def stage_batch(
 
     try:
         async with db.transaction() as conn:
-            if isinstance(page.rows, bytes) and source.table is not None:
-                return await record(conn, await stage.copy_bytes(conn, batch_id, page.rows, first_line))
-            return await record(
-                conn, await stage.copy_fast(conn, batch_id, stage.to_lines(page.rows), first_line)
-            )
+            return await record(conn, await stage.copy_fast(conn, batch_id, lines, first_line))
     except stage.Unclean:
         async with db.transaction() as conn:
             staged = await stage.copy_carefully(
-                conn, run_id=run.id, batch_id=batch_id, lines=stage.to_lines(page.rows), first_line=first_line
+                conn, run_id=run.id, batch_id=batch_id, lines=lines, first_line=first_line
             )
             return await record(conn, staged)
 

@@ -1,12 +1,5 @@
 -- name: copy_rows
-copy stage.rows (batch_id, line, doc) from stdin (format csv, quote e'\x01', delimiter e'\x02')
-
--- name: copy_bytes
-copy stage.rows (doc) from stdin (format csv, quote e'\x01', delimiter e'\x02')
-
--- name: for_batch
--- The default of stage.rows.batch_id in this transaction.
-select set_config('headgate.batch', %(batch)s::text, true)
+copy stage.rows (batch_id, line, doc) from stdin (format binary)
 
 -- name: copy_raw
 copy stage.raw (batch_id, line, raw) from stdin
@@ -36,7 +29,7 @@ delete from stage.raw where batch_id = %(batch)s
 
 -- name: staged
 select control.step_staged(%(batch)s, %(run)s, %(number)s, %(name)s, %(seen)s, %(staged)s, %(rejected)s, %(bytes)s,
-                           %(meta)s, %(next)s, %(first_line)s)
+                           %(meta)s, %(next)s)
 
 -- name: drift
 select control.record_drift(%(source)s, %(run)s, %(batch)s, %(rows)s)

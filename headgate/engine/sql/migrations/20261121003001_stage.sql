@@ -3,17 +3,14 @@
 create schema if not exists stage;
 comment on schema stage is 'Rows as they came, between fetch and promote. Unlogged: emptied by a crash of PostgreSQL.';
 
-create unlogged sequence stage.lines cache 1000;
-
 create unlogged table stage.rows (
-    batch_id bigint not null default current_setting('headgate.batch')::bigint,
-    line     bigint not null default nextval('stage.lines'),
+    batch_id bigint not null,
+    line     bigint not null,
     doc      jsonb  not null constraint rows_are_objects check (jsonb_typeof(doc) = 'object')
 );
 create index rows_batch on stage.rows (batch_id);
 comment on table stage.rows is
-    'One row per fetched object. line gives their order; it is the line of the page or file, unless the step has a '
-    'first_line: then only their order is known until a row is rejected. A rejected row keeps its line negated.';
+    'One row per fetched object; line is its line in the page or file. A rejected row keeps its line negated.';
 
 create unlogged table stage.raw (
     batch_id bigint not null,

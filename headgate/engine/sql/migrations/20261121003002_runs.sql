@@ -63,7 +63,6 @@ create table control.run_steps (
     stale       bigint      not null default 0,
     deleted     bigint      not null default 0,
     bytes       bigint      not null default 0,
-    first_line  bigint,
     meta        jsonb       not null default '{}',
     cursor_next jsonb,
     result      jsonb,

@@ -57,13 +57,12 @@ comment on function control.run_beat is 'Shows that a run lives; false when it m
 
 create function control.step_staged(
     p_batch bigint, p_run bigint, p_number int, p_name text, p_seen bigint, p_staged bigint,
-    p_rejected bigint, p_bytes bigint, p_meta jsonb, p_next jsonb, p_first_line bigint)
+    p_rejected bigint, p_bytes bigint, p_meta jsonb, p_next jsonb)
 returns void language sql set search_path = '' as $$
     select set_config('synchronous_commit', 'off', true);
     insert into control.run_steps
-        (id, run_id, number, name, state, seen, staged, rejected, bytes, meta, cursor_next, first_line)
-    values (p_batch, p_run, p_number, p_name, 'staged', p_seen, p_staged, p_rejected, p_bytes, p_meta, p_next,
-        p_first_line)
+        (id, run_id, number, name, state, seen, staged, rejected, bytes, meta, cursor_next)
+    values (p_batch, p_run, p_number, p_name, 'staged', p_seen, p_staged, p_rejected, p_bytes, p_meta, p_next)
 $$;
 comment on function control.step_staged is
     'Records that a batch is staged whole, in the transaction that copied it; losing that in a crash loses nothing.';

@@ -126,23 +126,6 @@ begin
 end $$;
 comment on function control.apply_range is 'Applies lines lo..hi and names those that cannot be applied.';
 
--- Bytes go to COPY as they are, numbered by a sequence; only when a row must be named are its lines counted.
-create function control.number_lines(p_batch bigint) returns void
-language plpgsql set search_path = '' as $$
-declare
-    v_first bigint;
-begin
-    update control.run_steps b set first_line = null from control.run_steps old
-    where b.id = p_batch and old.id = b.id and old.first_line is not null returning old.first_line into v_first;
-    if found then
-        update stage.rows s set line = n.line
-        from (select line as place, v_first - 1 + row_number() over (order by line) as line
-              from stage.rows where batch_id = p_batch) n
-        where s.batch_id = p_batch and s.line = n.place;
-    end if;
-end $$;
-comment on function control.number_lines is 'Gives the rows of a batch the numbers of their lines, once.';
-
 create function control.reject_lines(p_run bigint, p_batch bigint, p_bad jsonb) returns bigint
 language sql set search_path = '' as $$
     with bad as materialized (
@@ -179,12 +162,10 @@ begin
             when unique_violation then null;
             when data_exception or integrity_constraint_violation or program_limit_exceeded then
                 exit when attempt > 1;
-                perform control.number_lines(p_batch);
                 execute p_validate into v_rejected using p_batch, p_run;
                 exit when v_rejected = 0;
         end;
     end loop;
-    perform control.number_lines(p_batch);
     begin
         v_probe := control.apply_range(p_apply, p_run, p_batch, 1, c_all);
         raise exception using errcode = 'HG500';

@@ -3,7 +3,7 @@ drop function control.clear_stage();
 drop function control.abandon_runs(interval);
 drop function control.run_end(bigint, text, jsonb);
 drop function control.step_lost(bigint);
-drop function control.step_staged(bigint, bigint, int, text, bigint, bigint, bigint, bigint, jsonb, jsonb, bigint);
+drop function control.step_staged(bigint, bigint, int, text, bigint, bigint, bigint, bigint, jsonb, jsonb);
 drop function control.run_beat(bigint);
 drop function control.run_discard_stage(bigint);
 drop function control.run_start(text, text, text, jsonb, uuid, bigint, int);
