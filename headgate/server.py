@@ -36,6 +36,7 @@ from headgate.surface.rest.settings import RestSettings
 from headgate.surface.services import Door, Shared, create_services
 
 REST = "/rest/v1"
+CONSOLE = "console"
 #: Whoever watches `/health` hears of a database that does not answer within this time, and does not hang with it.
 _HEALTH_S = 1.5
 _EXPOSED = (
@@ -127,9 +128,13 @@ def _claims_of(verifier: Verifier) -> Callable[[str], Awaitable[Mapping[str, Any
 
 
 def _rest(settings: Settings, db: Database, secret: str) -> Surface:
-    """The REST surface on the same database, over connections of its own. PostgREST's variables go before ours."""
+    """The REST surface on the same database, over connections of its own. PostgREST's variables go before ours.
+
+    The console's schema is always served: what is in it asks who calls.
+    """
+    schemas = [name.strip() for name in settings.rest_schemas.split(",") if name.strip()]
     ours = RestSettings(
-        db_schemas=tuple(name.strip() for name in settings.rest_schemas.split(",") if name.strip()),
+        db_schemas=tuple(dict.fromkeys([*schemas, CONSOLE])),
         db_max_rows=settings.rest_max_rows or None,
         db_pool_size=settings.pool_size,
         jwt_secret=secret,

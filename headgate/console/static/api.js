@@ -69,7 +69,7 @@ function forgetUser() {
 const listeners = new Set();
 const watchers = new Set();
 let source = null;
-const status = { on: false, beats: 0 };
+const status = { on: false, beats: 0, used: false };
 
 function announce(id) {
   status.beats += 1;
@@ -79,6 +79,8 @@ function announce(id) {
 
 function connect() {
   if (source) return;
+  status.used = true;
+  for (const w of watchers) w({ ...status });
   source = new EventSource("/api/live");
   const set = (on) => { if (status.on !== on) { status.on = on; for (const w of watchers) w({ ...status }); } };
   source.addEventListener("hello", () => { const back = status.was; status.was = true; set(true); if (back) announce(null); });
@@ -87,17 +89,29 @@ function connect() {
   source.onerror = () => set(false);
 }
 
+/** Pages that hear nothing hold no connection. */
+function disconnect() {
+  if (!source) return;
+  source.close();
+  source = null;
+  Object.assign(status, { on: false, used: false, was: false });
+  for (const w of watchers) w({ ...status });
+}
+
 /** Call `listener(event_id)` at every change; with null when anything may have changed. Returns the way to stop. */
 export function onChange(listener) {
   connect();
   listeners.add(listener);
-  return () => listeners.delete(listener);
+  return () => {
+    listeners.delete(listener);
+    if (!listeners.size) setTimeout(() => { if (!listeners.size) disconnect(); }, 2000);
+  };
 }
 
-/** Whether changes arrive, and how many did. */
+/** Whether a page here hears of changes (`used`), whether they arrive, and how many did. */
 export function useLive() {
   const [value, set] = useState({ ...status });
-  useEffect(() => { watchers.add(set); connect(); return () => watchers.delete(set); }, []);
+  useEffect(() => { watchers.add(set); set({ ...status }); return () => watchers.delete(set); }, []);
   return value;
 }
 

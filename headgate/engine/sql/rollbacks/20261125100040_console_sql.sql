@@ -1,0 +1,1 @@
+drop function console.run_sql;
