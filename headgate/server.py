@@ -29,7 +29,8 @@ from headgate.console.mount import Screens, console
 from headgate.db import Database, errors
 from headgate.db.keys import Keyring, ensure_jwt_secret
 from headgate.engine.manifest import App, Services, installed_apps
-from headgate.surface.auth.tokens import TokenError, Verifier, read_keys
+from headgate.surface.auth.signing import SigningKeys
+from headgate.surface.auth.tokens import LiveKeys, TokenError, Verifier, read_keys
 from headgate.surface.callers import Callers
 from headgate.surface.gateway import Surface, create_surface
 from headgate.surface.rest.settings import RestSettings
@@ -37,6 +38,8 @@ from headgate.surface.services import Door, Shared, create_services
 
 REST = "/rest/v1"
 CONSOLE = "console"
+#: Settings that no application sees.
+_UNSHARED = {"database_url", "jwt_secret", "smtp_password", "auth_hook_secret"}
 #: Whoever watches `/health` hears of a database that does not answer within this time, and does not hang with it.
 _HEALTH_S = 1.5
 _EXPOSED = (
@@ -69,11 +72,12 @@ def create_app(
     chosen = _chosen(settings) if apps is None else apps
     secret = settings.jwt_secret.get_secret_value() if settings.jwt_secret else ""
     secret = secret or ensure_jwt_secret(settings.data_dir / "jwt_secret")
-    rest = _rest(settings, db, secret)
-    verifier = _verifier(secret)
+    keys = SigningKeys(db, secret, own_secret=not settings.jwt_secret)
+    rest = _rest(settings, db, secret, keys.live)
+    verifier = _verifier(secret, keys.live)
     callers = Callers(verifier, _key_roles(db))
     door = Door(
-        create_services(Shared(settings=settings, db=db, callers=callers, secret=secret)),
+        create_services(Shared(settings=settings, db=db, callers=callers, secret=secret, keys=keys)),
         origins=_origins(settings),
     )
     app = FastAPI(
@@ -83,12 +87,12 @@ def create_app(
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan(rest, door),
+        lifespan=_lifespan(rest, door, keys),
     )
     for one in chosen:
         if one.api is not None:
             values = {
-                **settings.model_dump(exclude={"database_url", "jwt_secret"}),
+                **settings.model_dump(exclude=_UNSHARED),
                 "verify_token": _claims_of(verifier),
                 **(extras or {}),
             }
@@ -108,10 +112,10 @@ def create_app(
     return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest, door)
 
 
-def _verifier(secret: str) -> Verifier:
+def _verifier(secret: str, live: LiveKeys) -> Verifier:
     """Checks the tokens that the services and the applications receive."""
     keys = read_keys(secret, is_base64=False)
-    return Verifier(keys, anon_role="anon", audience=None, role_path="$.role", cache_max=10_000)
+    return Verifier(keys, anon_role="anon", audience=None, role_path="$.role", cache_max=10_000, live=live)
 
 
 def _claims_of(verifier: Verifier) -> Callable[[str], Awaitable[Mapping[str, Any] | None]]:
@@ -127,7 +131,7 @@ def _claims_of(verifier: Verifier) -> Callable[[str], Awaitable[Mapping[str, Any
     return verify
 
 
-def _rest(settings: Settings, db: Database, secret: str) -> Surface:
+def _rest(settings: Settings, db: Database, secret: str, live: LiveKeys) -> Surface:
     """The REST surface on the same database, over connections of its own. PostgREST's variables go before ours.
 
     The console's schema is always served: what is in it asks who calls.
@@ -144,7 +148,7 @@ def _rest(settings: Settings, db: Database, secret: str) -> Surface:
     )
     given = {f"pgrst.{k[6:].lower()}": v for k, v in os.environ.items() if k.startswith("PGRST_")}
     chosen = dataclasses.replace(ours.overlaid(given), db_uri=db.url)
-    return create_surface(chosen, prefix=REST, resolve_key=_key_roles(db))
+    return create_surface(chosen, prefix=REST, resolve_key=_key_roles(db), live=live)
 
 
 def _key_roles(db: Database) -> Callable[[str], Awaitable[str | None]]:
@@ -158,10 +162,13 @@ def _key_roles(db: Database) -> Callable[[str], Awaitable[str | None]]:
     return role_of
 
 
-def _lifespan(surface: Surface, door: Door) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    surface: Surface, door: Door, keys: SigningKeys
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # What an application's router keeps running is in the router's own lifespan, merged into this one.
+        await keys.start()
         await surface.start()
         await door.start()
         try:
@@ -169,6 +176,7 @@ def _lifespan(surface: Surface, door: Door) -> Callable[[FastAPI], AbstractAsync
         finally:
             await door.close()
             await surface.close()
+            await keys.close()
 
     return lifespan
 

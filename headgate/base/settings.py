@@ -95,6 +95,109 @@ class Settings(BaseSettings):
         "Empty: one made at the first start, in `data_dir`.",
     )
 
+    public_url: str = Field(
+        default="",
+        description="Where clients reach this server, for links and the claim `iss`. Empty: host and port.",
+    )
+    auth_site_url: str = Field(
+        default="", description="Where people land after a link of a mail, unless told. Empty: `public_url`."
+    )
+    auth_redirect_urls: str = Field(
+        default="",
+        description="Further addresses that links may lead to, comma-separated; `*` stands for any characters but "
+        "`.` and `/`, `**` for any.",
+    )
+    auth_signups: bool = Field(default=True, description="Whether people may make accounts themselves.")
+    auth_email_enabled: bool = Field(
+        default=True, description="Whether people may sign in by e-mail address."
+    )
+    auth_autoconfirm: bool = Field(
+        default=False, description="Take addresses as confirmed without a mail. For development."
+    )
+    auth_anonymous_users: bool = Field(
+        default=False, description="Whether people may sign in without an address."
+    )
+    auth_password_min: int = Field(
+        default=6, ge=1, le=72, description="Characters of a new password, at least."
+    )
+    auth_password_classes: str = Field(
+        default="",
+        pattern="^((lower|upper|digit|symbol)(,(lower|upper|digit|symbol))*)?$",
+        description="What a new password must contain: `lower`, `upper`, `digit`, `symbol`, comma-separated.",
+    )
+    auth_bcrypt_cost: int = Field(
+        default=10, ge=4, le=16, description="Work of a password's hash, as a power of two."
+    )
+    auth_password_reauthentication: bool = Field(
+        default=False,
+        description="Setting a new password needs a code by mail if the session is older than a day.",
+    )
+    auth_password_current: bool = Field(
+        default=False, description="Setting a new password needs the current one, where there is one."
+    )
+    auth_jwt_expiry_s: int = Field(
+        default=3600, ge=30, le=604_800, description="Seconds that an access token holds."
+    )
+    auth_refresh_reuse_s: float = Field(
+        default=10,
+        ge=0,
+        le=300,
+        description="Seconds in which a used refresh token gives its successor again.",
+    )
+    auth_session_max_s: int = Field(
+        default=0, ge=0, description="Seconds after which a session ends in any case. 0: never."
+    )
+    auth_session_idle_s: int = Field(
+        default=0, ge=0, description="Seconds without a refresh after which a session ends. 0: never."
+    )
+    auth_otp_expiry_s: int = Field(
+        default=3600, ge=30, le=86_400, description="Seconds that a code or link of a mail holds."
+    )
+    auth_otp_length: int = Field(default=6, ge=6, le=10, description="Digits of a code.")
+    auth_secure_email_change: bool = Field(
+        default=True, description="A change of address is confirmed from the old address as well."
+    )
+    auth_mail_interval_s: float = Field(
+        default=60, ge=0, description="Seconds between two mails of one kind to one user, at least."
+    )
+    auth_mails_per_hour: int = Field(
+        default=30, ge=0, description="Mails to one address an hour, at most. 0: any number."
+    )
+    auth_limit_sign_in: int = Field(
+        default=60,
+        ge=0,
+        description="Sign-ins, sign-ups and codes that one IP address may try in 5 minutes. 0: any.",
+    )
+    auth_limit_account: int = Field(
+        default=10, ge=0, description="Wrong passwords or codes for one account in 5 minutes. 0: any."
+    )
+    auth_limit_refresh: int = Field(
+        default=600, ge=0, description="Refreshes that one IP address may ask for in 5 minutes. 0: any."
+    )
+    auth_mail_templates: Path | None = Field(
+        default=None, description="Folder with mail templates of your own. Empty: the built-in ones."
+    )
+    auth_sms_hook_url: str = Field(
+        default="",
+        description="Where codes for telephones are posted to be sent. Empty: no sign-in by telephone.",
+    )
+    auth_hook_secret: SecretStr | None = Field(
+        default=None, description="Signs what is posted to hooks (Standard Webhooks: `whsec_` and base64)."
+    )
+    smtp_host: str = Field(
+        default="", description="Mail server. Empty: mail stays in the database, as an inbox for development."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="TCP port of the mail server.")
+    smtp_user: str = Field(default="", description="User at the mail server. Empty: none.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password at the mail server.")
+    smtp_tls: str = Field(
+        default="starttls",
+        pattern="^(starttls|tls|none)$",
+        description="`starttls`, `tls` from the start, or `none`.",
+    )
+    mail_from: str = Field(default="auth@localhost", description="Sender of mail.")
+    mail_from_name: str = Field(default="", description="The sender's name.")
+
     def url(self) -> str | None:
         """The database URL in clear, for the driver only."""
         return self.database_url.get_secret_value() if self.database_url else None

@@ -12,6 +12,7 @@ import orjson
 import structlog
 
 from headgate.db import errors as database_errors
+from headgate.surface.auth.tokens import LiveKeys
 from headgate.surface.rest.errors import database_down
 from headgate.surface.rest.parse import Incoming
 from headgate.surface.rest.respond import Answer
@@ -45,12 +46,17 @@ class Surface:
     """An ASGI application for everything below `prefix`."""
 
     def __init__(
-        self, settings: RestSettings, *, prefix: str = "/rest/v1", resolve_key: Resolver | None = None
+        self,
+        settings: RestSettings,
+        *,
+        prefix: str = "/rest/v1",
+        resolve_key: Resolver | None = None,
+        live: LiveKeys | None = None,
     ) -> None:
         self.settings = settings
         self.prefix = prefix
         self._raw_prefix = prefix.encode()
-        self.rest = RestService(settings)
+        self.rest = RestService(settings, live)
         self.resolve_key = resolve_key
 
     async def start(self) -> None:
@@ -237,7 +243,14 @@ def _failure(status: int, code: str, message: str) -> Answer:
 
 
 def create_surface(
-    settings: RestSettings, *, prefix: str = "/rest/v1", resolve_key: Resolver | None = None
+    settings: RestSettings,
+    *,
+    prefix: str = "/rest/v1",
+    resolve_key: Resolver | None = None,
+    live: LiveKeys | None = None,
 ) -> Surface:
-    """The surface for a database, with a look-up of opaque API keys. `start` before use and `close` after."""
-    return Surface(settings, prefix=prefix, resolve_key=resolve_key)
+    """The surface for a database, with a look-up of opaque API keys and signing keys that rotate.
+
+    `start` before use and `close` after.
+    """
+    return Surface(settings, prefix=prefix, resolve_key=resolve_key, live=live)

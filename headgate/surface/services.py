@@ -19,6 +19,8 @@ from headgate.base import metrics
 from headgate.base.clock import monotonic
 from headgate.base.settings import Settings
 from headgate.db import Database
+from headgate.surface.auth.service import AuthService
+from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.callers import Callers
 
 Scope = MutableMapping[str, Any]
@@ -53,17 +55,20 @@ class Service(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What every service is made of. `secret` is the installation's JWT secret or key set, never logged."""
+    """What every service is made of. `secret` is the installation's JWT secret or key set, never logged; `keys` sign
+    users' tokens.
+    """
 
     settings: Settings
     db: Database
     callers: Callers
     secret: str
+    keys: SigningKeys
 
 
 def create_services(shared: Shared) -> dict[str, Service]:
     """Every service by its prefix."""
-    return {}
+    return {"/auth/v1": AuthService(shared)}
 
 
 class Door:

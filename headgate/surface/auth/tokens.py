@@ -6,7 +6,7 @@ import base64
 import binascii
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, Key, OctKey, RSAKey
 
+from headgate.base.errors import SettingsError
 from headgate.surface.auth.claims import ClaimsError, check_claims, claim_at
 
 FAMILIES: dict[str, type[Any]] = {"HS": OctKey, "RS": RSAKey, "PS": RSAKey, "ES": ECKey}
@@ -46,25 +47,59 @@ def _unbase64(text: str) -> bytes:
     return base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
 
 
-def _import(raw: Mapping[str, Any]) -> Key | None:
+def _import(raw: Any, place: str) -> Key:
+    """A configured key. Raises SettingsError HG106, which says what is wrong with it but not what it is."""
     kinds: dict[str, type[Any]] = {"oct": OctKey, "RSA": RSAKey, "EC": ECKey}
+    if not isinstance(raw, dict):
+        raise _malformed(place, "it is not an object")
     kind = kinds.get(str(raw.get("kty")))
+    if kind is None:
+        raise _malformed(place, "its `kty` is none of oct, RSA and EC")
+    if kind is OctKey and not isinstance(raw.get("k"), str):
+        raise _malformed(place, "it has no text `k`")
     try:
-        return kind.import_key(dict(raw)) if kind is not None else None
-    except (JoseError, ValueError, TypeError):
-        return None
+        key: Key = kind.import_key(dict(raw))
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        raise _malformed(place, f"it cannot be read ({type(error).__name__})") from None
+    return key
+
+
+def _malformed(place: str, why: str) -> SettingsError:
+    return SettingsError(
+        f"The configured JWT {place} is malformed: {why}.",
+        code="HG106",
+        hint="Correct HEADGATE_JWT_SECRET: a secret, a JWK or a JWKS.",
+    )
 
 
 def read_keys(secret: str, *, is_base64: bool) -> list[Key]:
-    """The keys of a setting: a JWKS, a JWK, a plain secret or one in base64."""
+    """The keys of a setting: a JWKS, a JWK, a plain secret or one in base64. Raises SettingsError HG106."""
     try:
         document = orjson.loads(secret)
     except orjson.JSONDecodeError:
         document = None
     if isinstance(document, dict):
-        listed = document.get("keys", [document])
-        return [k for k in (_import(raw) for raw in listed if isinstance(raw, dict)) if k is not None]
+        if "keys" not in document:
+            return [_import(document, "key")]
+        listed = document["keys"]
+        if not isinstance(listed, list) or not listed:
+            raise _malformed("key set", "`keys` is no list of keys")
+        return [_import(raw, f"key number {number}") for number, raw in enumerate(listed, start=1)]
     return [OctKey.import_key(_unbase64(secret.strip()) if is_base64 else secret.encode())]
+
+
+class LiveKeys:
+    """Keys that change while the process runs. `version` counts changes; `on_miss` hears of unknown key ids."""
+
+    def __init__(self) -> None:
+        self.keys: tuple[Key, ...] = ()
+        self.version = 0
+        self.on_miss: Callable[[], None] | None = None
+
+    def replace(self, keys: Iterable[Key]) -> None:
+        """Take these keys in the place of all others; what others let in counts no longer."""
+        self.keys = tuple(keys)
+        self.version += 1
 
 
 class Verifier:
@@ -78,8 +113,11 @@ class Verifier:
         audience: str | None,
         role_path: str,
         cache_max: int,
+        live: LiveKeys | None = None,
     ) -> None:
         self.keys = keys
+        self.live = live
+        self._version = live.version if live is not None else 0
         self.anon_role = anon_role
         self.audience = audience
         self.role_path = role_path
@@ -94,6 +132,8 @@ class Verifier:
             if self._anonymous is None:
                 raise TokenError("PGRST302", "Anonymous access is disabled")
             return self._anonymous
+        if self.live is not None and self.live.version != self._version:
+            self._forget(self.live.version)
         known = self._identities.get(token)
         if known is not None and known[1] > time.time():
             return known[0]
@@ -105,6 +145,12 @@ class Verifier:
         identity = self._identify(claims)
         self._remember(token, identity, claims)
         return identity
+
+    def _forget(self, version: int) -> None:
+        """Check every token again: a key may have been revoked."""
+        self._seen.clear()
+        self._identities.clear()
+        self._version = version
 
     def _remember(self, token: str, identity: Identity, claims: Mapping[str, Any]) -> None:
         """Known until it expires, but for a minute at most, since other claims depend on the time as well."""
@@ -168,12 +214,14 @@ class Verifier:
         kid = header.get("kid")
         fitting = [
             k
-            for k in self.keys or ()
+            for k in (*(self.keys or ()), *(self.live.keys if self.live else ()))
             if isinstance(k, FAMILIES[algorithm[:2]])
             and (kid is None or k.get("kid") is None or k.get("kid") == kid)
             and k.get("alg") in (None, algorithm)
         ]
         if not fitting:
+            if kid is not None and self.live is not None and self.live.on_miss is not None:
+                self.live.on_miss()
             raise self._no_key("No suitable key was found to decode the JWT")
         for key in fitting:
             try:

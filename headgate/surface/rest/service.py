@@ -12,10 +12,11 @@ from typing import Any
 import orjson
 import structlog
 
+from headgate.base.errors import SettingsError
 from headgate.db.catalog import QUERIES, Catalog, QName, load_catalog
 from headgate.db.notices import Notices
 from headgate.db.pipeline import ConnectionLost, PipelinePool, PoolTimeout, ServerError, Step
-from headgate.surface.auth.tokens import Identity, TokenError, Verifier, read_keys
+from headgate.surface.auth.tokens import Identity, LiveKeys, TokenError, Verifier, read_keys
 from headgate.surface.rest import errors, openapi
 from headgate.surface.rest.errors import Header, RestError
 from headgate.surface.rest.execute import Compiled, Executor, Settings, compile_plan
@@ -68,8 +69,9 @@ class Timing:
 class RestService:
     """Serves PostgREST's interface on one database. Call `start` before and `close` after."""
 
-    def __init__(self, settings: RestSettings) -> None:
+    def __init__(self, settings: RestSettings, live: LiveKeys | None = None) -> None:
         self.given = settings
+        self._live = live
         self.settings = settings
         self.catalog: Catalog | None = None
         self.pool = self._pool(settings)
@@ -90,13 +92,13 @@ class RestService:
             application_name="headgate-rest",
         )  # fmt: skip
 
-    @staticmethod
-    def _verifier(settings: RestSettings) -> Verifier:
+    def _verifier(self, settings: RestSettings) -> Verifier:
         secret = settings.jwt_secret
         keys = read_keys(secret, is_base64=settings.jwt_secret_is_base64) if secret else None
         return Verifier(
             keys, anon_role=settings.db_anon_role, audience=settings.jwt_audience,
             role_path=settings.jwt_role_claim_key, cache_max=settings.jwt_cache_max_entries,
+            live=self._live,
         )  # fmt: skip
 
     async def start(self) -> None:
@@ -170,6 +172,8 @@ class RestService:
                 await self.reload()
             except (ConnectionLost, ServerError, PoolTimeout) as error:
                 log.warning("rest_catalog_unread", reason=str(error))
+            except SettingsError as error:  # such as a malformed key stored while the server runs
+                log.error("rest_settings_refused", reason=str(error))
 
     # ---------------------------------------------------------------- one request
 

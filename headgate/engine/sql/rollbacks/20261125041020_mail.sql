@@ -1,0 +1,2 @@
+drop view public.mail_inbox;
+drop table control.mail;

@@ -1,0 +1,125 @@
+"""Mail: written into the transaction that asks for it, sent by SMTP afterwards; without a mail server it stays in the
+database as an inbox for development. So that asking takes the same time whoever it is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from email.message import EmailMessage
+from email.utils import formataddr, formatdate, make_msgid
+from typing import Any
+
+from headgate.base import log
+from headgate.base.errors import HeadgateError
+from headgate.base.settings import Settings
+from headgate.db import Connection, Database, errors
+from headgate.db.queries import load
+from headgate.surface.auth.letters import Letters
+
+Q = load("headgate.surface.auth", "mail.sql")
+ATTEMPTS = 6
+IDLE_S = 5.0  # how often a process looks for mail that another one left
+SMTP_S = 20.0
+_log = log.get(__name__)
+
+
+class Mailer:
+    """Posts letters and, with a mail server set, delivers them."""
+
+    def __init__(self, settings: Settings, db: Database) -> None:
+        self.letters = Letters(settings.auth_mail_templates)
+        self._settings = settings
+        self._db = db
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def delivers(self) -> bool:
+        """Whether a mail server is set."""
+        return bool(self._settings.smtp_host)
+
+    async def start(self) -> None:
+        """Begin to deliver."""
+        if self.delivers:
+            self._task = asyncio.create_task(self._deliver())
+
+    async def close(self) -> None:
+        """Stop; what was not delivered waits in the database."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def post(self, conn: Connection, kind: str, recipient: str, values: Mapping[str, Any]) -> None:
+        """Write a letter; it leaves when the transaction commits. `values` fill the template `kind`."""
+        letter = self.letters.write(kind, values)
+        state = "queued" if self.delivers else "inbox"
+        await conn.execute(Q.post.encode(), {
+            "kind": kind, "recipient": recipient, "subject": letter.subject, "text": letter.text,
+            "html": letter.html, "state": state,
+        })  # fmt: skip
+        if state == "inbox":
+            await conn.execute(Q.trim_inbox.encode())
+        self._wake.set()
+
+    async def _deliver(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_S):
+                    await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(0.05)  # until the transaction that posted has committed
+            try:
+                while await self._deliver_one():
+                    pass
+                await self._db.execute(Q.forget_old)
+            except (errors.Error, HeadgateError, OSError) as error:
+                _log.warning("mail.unread", reason=str(error))
+
+    async def _deliver_one(self) -> bool:
+        row = await self._db.fetch_one(Q.take_due)
+        if row is None:
+            return False
+        import aiosmtplib
+
+        try:
+            await self._send(row)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            refused = isinstance(error, aiosmtplib.SMTPRecipientsRefused)
+            final = refused or row["attempts"] >= ATTEMPTS
+            reason = f"{type(error).__name__}: {getattr(error, 'code', '')}".rstrip(": ")
+            _log.warning("mail.failed", kind=row["kind"], id=row["id"], final=final, reason=reason)
+            wait = min(3600, 10 * 2 ** row["attempts"])
+            values = {"id": row["id"], "final": final, "wait_s": wait, "error": reason}
+            await self._db.execute(Q.put_off, values)
+        else:
+            await self._db.execute(Q.sent, {"id": row["id"]})
+        return True
+
+    async def _send(self, row: Mapping[str, Any]) -> None:
+        import aiosmtplib
+
+        settings = self._settings
+        message = EmailMessage()
+        message["From"] = formataddr((settings.mail_from_name, settings.mail_from))
+        message["To"] = row["recipient"]
+        message["Subject"] = row["subject"]
+        message["Date"] = formatdate()
+        message["Message-ID"] = make_msgid(domain=settings.mail_from.rpartition("@")[2] or "localhost")
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(row["text"] or "")
+        message.add_alternative(row["html"] or "", subtype="html")
+        password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+        await aiosmtplib.send(
+            message,
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            username=settings.smtp_user or None,
+            password=password or None,
+            use_tls=settings.smtp_tls == "tls",
+            start_tls=settings.smtp_tls == "starttls",
+            timeout=SMTP_S,
+        )
