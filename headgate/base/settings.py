@@ -184,6 +184,43 @@ class Settings(BaseSettings):
     auth_hook_secret: SecretStr | None = Field(
         default=None, description="Signs what is posted to hooks (Standard Webhooks: `whsec_` and base64)."
     )
+    auth_providers: SecretStr | None = Field(
+        default=None,
+        description="Identity providers as a JSON object of name and settings (`client_id`, `client_secret`, "
+        "`issuer` …); see the page on providers.",
+    )
+    auth_manual_linking: bool = Field(
+        default=False, description="Whether users may add and remove identities themselves."
+    )
+    auth_passkey_rp_id: str = Field(
+        default="", description="Domain that passkeys belong to. Empty: that of `auth_site_url`."
+    )
+    auth_passkey_rp_name: str = Field(
+        default="", description="Name that browsers show with passkeys. Empty: the domain."
+    )
+    auth_passkey_origins: str = Field(
+        default="",
+        description="Origins that may use passkeys, comma-separated. Empty: that of `auth_site_url`.",
+    )
+    auth_captcha_url: str = Field(
+        default="",
+        description="Where the token of a CAPTCHA is verified, in hCaptcha's and Turnstile's form. Empty: no CAPTCHA.",
+    )
+    auth_captcha_secret: SecretStr | None = Field(
+        default=None, description="Secret for the verification of a CAPTCHA."
+    )
+    auth_hook_claims: str = Field(
+        default="",
+        description="PostgreSQL function `schema.name` that gives access tokens their claims. Empty: none.",
+    )
+    auth_hook_user_created: str = Field(
+        default="",
+        description="PostgreSQL function `schema.name` that may refuse a new user. Empty: none.",
+    )
+    auth_hook_password: str = Field(
+        default="",
+        description="PostgreSQL function `schema.name` that hears of each password tried. Empty: none.",
+    )
     smtp_host: str = Field(
         default="", description="Mail server. Empty: mail stays in the database, as an inbox for development."
     )

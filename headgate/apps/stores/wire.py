@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 import orjson
 
 from headgate.apps.stores.settings import StoresSettings
-from headgate.engine import address
+from headgate.base import address
 from headgate.engine.fetch_errors import TooLarge
 from headgate.engine.transport import AioTransport, Request, Transport
 

@@ -14,7 +14,9 @@ from headgate.surface.auth.errors import AuthError
 from headgate.surface.auth.exchange import AuthRequest
 from headgate.surface.auth.limits import Limits
 from headgate.surface.auth.mail import Mailer
+from headgate.surface.auth.outside import Outside
 from headgate.surface.auth.passwords import Passwords
+from headgate.surface.auth.registry import Registry
 from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.auth.users import Row
 from headgate.surface.callers import CallerError
@@ -58,6 +60,8 @@ class Core:
     passwords: Passwords
     limits: Limits
     mailer: Mailer
+    outside: Outside
+    providers: Registry
     claims_hook: ClaimsHook | None = None
     extras: dict[str, Any] = field(default_factory=dict)
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from headgate.surface.auth import public
+from headgate.surface.auth import (
+    admin,
+    admin_factors,
+    grants,
+    identities,
+    mfa,
+    oauth,
+    passkeys,
+    public,
+)
 from headgate.surface.auth.core import Core
 from headgate.surface.auth.exchange import Answer, AuthRequest
 
@@ -15,4 +24,32 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/health", public.health),
     ("GET", "/settings", public.settings),
     ("GET", "/.well-known/jwks.json", public.jwks),
+    ("POST", "/token", grants.token),
+    ("POST", "/sso", grants.sso),
+    ("GET", "/authorize", oauth.authorize),
+    ("GET", "/callback", oauth.callback),
+    ("POST", "/callback", oauth.callback),
+    ("GET", "/user/identities/authorize", identities.authorize),
+    ("DELETE", "/user/identities/{identity_id}", identities.delete),
+    ("POST", "/factors", mfa.enroll),
+    ("POST", "/factors/{factor_id}/challenge", mfa.challenge),
+    ("POST", "/factors/{factor_id}/verify", mfa.verify),
+    ("DELETE", "/factors/{factor_id}", mfa.unenroll),
+    ("POST", "/passkeys/registration/options", passkeys.registration_options),
+    ("POST", "/passkeys/registration/verify", passkeys.registration_verify),
+    ("POST", "/passkeys/authentication/options", passkeys.authentication_options),
+    ("POST", "/passkeys/authentication/verify", passkeys.authentication_verify),
+    ("GET", "/passkeys", passkeys.listed),
+    ("PATCH", "/passkeys/{passkey_id}", passkeys.rename),
+    ("DELETE", "/passkeys/{passkey_id}", passkeys.delete),
+    ("GET", "/admin/users", admin.list_users),
+    ("POST", "/admin/users", admin.create_user),
+    ("GET", "/admin/users/{user_id}", admin.get_user),
+    ("PUT", "/admin/users/{user_id}", admin.update_user),
+    ("DELETE", "/admin/users/{user_id}", admin.delete_user),
+    ("GET", "/admin/users/{user_id}/factors", admin_factors.list_factors),
+    ("PUT", "/admin/users/{user_id}/factors/{factor_id}", admin_factors.update_factor),
+    ("DELETE", "/admin/users/{user_id}/factors/{factor_id}", admin_factors.delete_factor),
+    ("GET", "/admin/users/{user_id}/passkeys", admin_factors.list_passkeys),
+    ("DELETE", "/admin/users/{user_id}/passkeys/{passkey_id}", admin_factors.delete_passkey),
 )

@@ -7,15 +7,20 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import SecretStr
 
 from headgate.base.errors import DatabaseError
 from headgate.db import errors as database_errors
+from headgate.surface.auth import hooks
 from headgate.surface.auth.core import Core
 from headgate.surface.auth.errors import NEW_SHAPE, VERSION_HEADER, AuthError, is_new
 from headgate.surface.auth.exchange import Answer, AuthRequest
 from headgate.surface.auth.limits import Limits
 from headgate.surface.auth.mail import Mailer
+from headgate.surface.auth.outside import Outside
 from headgate.surface.auth.passwords import Passwords
+from headgate.surface.auth.providers import read_providers
+from headgate.surface.auth.registry import Registry
 from headgate.surface.auth.routes import ROUTES, Route
 from headgate.surface.callers import Caller, CallerError
 
@@ -31,14 +36,19 @@ class AuthService:
     """Serves GoTrue's interface on one database."""
 
     def __init__(self, shared: Shared, routes: Iterable[Route] = ROUTES) -> None:
+        chosen = shared.settings
+        outside = Outside(allow_private=chosen.allow_private_hosts.split(","), user_agent=chosen.user_agent)
         self.core = Core(
-            settings=shared.settings,
+            settings=chosen,
             db=shared.db,
             keys=shared.keys,
             passwords=Passwords(shared.settings),
             limits=Limits(shared.db),
             mailer=Mailer(shared.settings, shared.db),
+            outside=outside,
+            providers=Registry(read_providers(_clear(chosen.auth_providers)), outside),
         )
+        self.core.claims_hook = hooks.claims_hook(chosen)
         self._callers = shared.callers
         self._max_body = shared.settings.max_body_bytes
         self._routes = [(_pattern(path), method, handler) for method, path, handler in routes]
@@ -50,6 +60,7 @@ class AuthService:
     async def close(self) -> None:
         """Stop what runs beside requests."""
         await self.core.mailer.close()
+        await self.core.outside.close()
         self.core.passwords.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,6 +160,10 @@ async def _send(send: Send, method: str, answer: Answer | AuthError, version: st
     raw = [(k.encode(), v.encode("latin-1", "replace")) for k, v in headers.items()]
     await send({"type": "http.response.start", "status": answer.status, "headers": raw})
     await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+
+
+def _clear(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
 
 
 def _pattern(path: str) -> re.Pattern[str]:
