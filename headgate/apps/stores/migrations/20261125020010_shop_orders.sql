@@ -1,14 +1,15 @@
 -- Orders and what belongs to them, as Shopify last told. Keyed by connection and Shopify's own number.
 --
--- Rows come from three paths (bulk, paging, webhooks) in any order. `version` of a child is the updatedAt of the order
--- that it was read with; a lower one never overwrites a higher one. Amounts are exact; each is in the shop's currency,
+-- Rows come from three paths (bulk, paging, webhooks) in any order. An order of a lower `version` never overwrites one
+-- of a higher; children follow the order that they were read with. Amounts are exact; each is in the shop's currency,
 -- and as presentment_… in the currency that the customer saw. There are no foreign keys: children may come first, and
 -- only functions of schema stores write here.
 create table public.shop_orders (
     connection_id bigint not null,
     shopify_id bigint not null,
+    version timestamptz not null,
     name text,
-    created_at timestamptz not null,
+    created_at timestamptz,
     processed_at timestamptz,
     updated_at timestamptz not null,
     cancelled_at timestamptz,
@@ -22,8 +23,8 @@ create table public.shop_orders (
     source_name text,
     tags text[] not null default '{}',
     customer_id bigint,
-    currency text not null,
-    presentment_currency text not null,
+    currency text,
+    presentment_currency text,
     total_price numeric,
     presentment_total_price numeric,
     current_total_price numeric,
@@ -46,8 +47,8 @@ create index shop_orders_created on public.shop_orders (connection_id, created_a
 create index shop_orders_customer on public.shop_orders (connection_id, customer_id) where customer_id is not null;
 comment on table public.shop_orders is
     'Orders of connected shops, the newest version known. Test orders are kept and count nowhere; deleted ones are gone.';
-comment on column public.shop_orders.updated_at is
-    'Shopify''s; an older one never overwrites a newer one.';
+comment on column public.shop_orders.version is
+    'updatedAt, and below its second how soon after it the order was read: changes within one second stay in order.';
 comment on column public.shop_orders.current_total_price is
     'After edits, refunds and returns; the ledger must tie to it.';
 alter table public.shop_orders enable row level security;
@@ -61,7 +62,6 @@ create table public.shop_line_items (
     connection_id bigint not null,
     shopify_id bigint not null,
     order_id bigint not null,
-    version timestamptz not null,
     title text,
     variant_title text,
     sku text,
@@ -93,7 +93,6 @@ create table public.shop_shipping_lines (
     connection_id bigint not null,
     shopify_id bigint not null,
     order_id bigint not null,
-    version timestamptz not null,
     title text,
     code text,
     source text,
@@ -118,7 +117,6 @@ create table public.shop_sales_agreements (
     connection_id bigint not null,
     shopify_id bigint not null,
     order_id bigint not null,
-    version timestamptz not null,
     happened_at timestamptz not null,
     day date not null,
     reason text not null,
@@ -141,7 +139,6 @@ create table public.shop_sales (
     shopify_id bigint not null,
     order_id bigint not null,
     agreement_id bigint not null,
-    version timestamptz not null,
     day date not null,
     currency text not null,
     counted boolean not null,
@@ -163,7 +160,7 @@ create table public.shop_sales (
 create index shop_sales_order on public.shop_sales (connection_id, order_id);
 create index shop_sales_day on public.shop_sales (connection_id, day);
 comment on table public.shop_sales is
-    'The ledger''s lines. amount is after discounts and taxes; returns are negative. Their sum per order is current_total_price.';
+    'The ledger''s lines. amount is after discounts, with taxes; returns are negative. They add up to current_total_price.';
 comment on column public.shop_sales.counted is
     'False for test orders: their lines count in no total.';
 comment on column public.shop_sales.discount is

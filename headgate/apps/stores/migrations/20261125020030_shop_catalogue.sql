@@ -2,6 +2,7 @@
 create table public.shop_customers (
     connection_id bigint not null,
     shopify_id bigint not null,
+    version timestamptz not null,
     created_at timestamptz,
     updated_at timestamptz not null,
     first_name text,
@@ -31,6 +32,7 @@ grant select, insert, update, delete on public.shop_customers to service_role;
 create table public.shop_products (
     connection_id bigint not null,
     shopify_id bigint not null,
+    version timestamptz not null,
     created_at timestamptz,
     updated_at timestamptz not null,
     published_at timestamptz,
@@ -56,6 +58,7 @@ grant select, insert, update, delete on public.shop_products to service_role;
 create table public.shop_variants (
     connection_id bigint not null,
     shopify_id bigint not null,
+    version timestamptz not null,
     product_id bigint not null,
     updated_at timestamptz not null,
     title text,
@@ -84,6 +87,7 @@ create table public.shop_inventory_levels (
     inventory_item_id bigint not null,
     location_id bigint not null,
     location text,
+    version timestamptz not null,
     updated_at timestamptz not null,
     available bigint,
     on_hand bigint,

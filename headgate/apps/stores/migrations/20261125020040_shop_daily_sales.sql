@@ -1,4 +1,12 @@
--- Money by the shop's day and currency, kept by dirty keys from the ledger. How each figure is defined: docs/explanation/stores-totals.md.
+-- Money by the shop's day and currency, kept by dirty keys from the ledger.
+-- How each figure is defined: docs/explanation/stores-totals.md.
+create function stores.currency_digits(p_currency text) returns integer
+language sql immutable parallel safe
+return case when p_currency in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'VND', 'VUV', 'XAF', 'XOF', 'XPF')
+              then 0
+            when p_currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3 else 2 end;
+comment on function stores.currency_digits is 'How many digits an amount of the currency has after the point (ISO 4217).';
+
 create table public.shop_daily_sales (
     connection_id bigint not null,
     day date not null,
@@ -15,15 +23,13 @@ create table public.shop_daily_sales (
     tips numeric not null,
     gift_cards numeric not null,
     orders bigint not null,
-    average_order_value numeric generated always as (case when orders > 0 then (gross + discounts) / orders end) stored,
+    average_order_value numeric generated always as (case when orders > 0 then round((gross - discounts) / orders, stores.currency_digits(currency)) end) stored,
     primary key (connection_id, day, currency)
 );
 comment on table public.shop_daily_sales is
-    'Sales of each day of the shop. net = gross + discounts + reversals; total = net + shipping + taxes + duties + fees.';
-comment on column public.shop_daily_sales.discounts is
-    'Zero or negative.';
+    'Sales of each day of the shop. net = gross - discounts - reversals; total = net + shipping + taxes + duties + fees.';
 comment on column public.shop_daily_sales.reversals is
-    'Returns and corrections, before taxes; mostly negative. They count on their own day.';
+    'What returns, removals and refunds took back, after discounts and before taxes. They count on their own day.';
 comment on column public.shop_daily_sales.tips is
     'In no total.';
 comment on column public.shop_daily_sales.gift_cards is
@@ -31,7 +37,7 @@ comment on column public.shop_daily_sales.gift_cards is
 comment on column public.shop_daily_sales.orders is
     'Orders placed that day, cancelled and unpaid ones included, test and deleted ones not.';
 comment on column public.shop_daily_sales.average_order_value is
-    '(gross + discounts) / orders.';
+    '(gross - discounts) / orders, in the currency''s digits.';
 alter table public.shop_daily_sales enable row level security;
 create policy shop_daily_sales_read on public.shop_daily_sales for select to authenticated
     using (connection_id = any ((select stores.my_connections())::bigint[]));

@@ -1,4 +1,5 @@
--- What protects the rows: deletions remembered, children that wait for their parent, what could not be read, whether sums tie.
+-- What protects the rows: deletions remembered, children that wait for their parent, what could not be read, and
+-- whether the sums tie.
 create table stores.tombstones (
     connection_id bigint not null references stores.connections on delete cascade,
     kind text not null check (kind in ('order', 'customer', 'product', 'variant', 'line_item')),
@@ -110,10 +111,13 @@ create unlogged table stores.file_parents (
     currency text,
     counted boolean not null default true,
     reason text,
+    line bigint,
+    stale boolean not null default false,
     dead boolean not null default false,
     primary key (operation_id, kind, shopify_id)
 );
 comment on table stores.file_parents is
-    'Parents of one file while it is ingested: o an order, a an agreement, p a product. dead: it was deleted.';
+    'Parents of one file while it is ingested: o an order, a an agreement, p a product. stale: a newer version is there
+    by now, so children may only add what is missing. dead: it was deleted.';
 alter table stores.file_parents enable row level security;
 create policy file_parents_write on stores.file_parents for all to service_role using (true) with check (true);
