@@ -226,6 +226,7 @@ declare
     v_rejected bigint := 0;
     v_bad jsonb := '[]';
     v_put jsonb;
+    v_roots bigint;
 begin
     perform stores.hold(v_connection);
     perform 1 from stores.connections c where c.id = v_connection and c.state in ('connected', 'error');
@@ -236,17 +237,32 @@ begin
     begin
         perform stores.spread(p_batch, null, v_read, 0, 9223372036854775807);
         v_put := stores.put_lines(v_connection, v_scope);
+        select coalesce(jsonb_agg(jsonb_build_object('line', l.line, 'reason', 'this is no object of a known kind')), '[]')
+        into v_bad from pg_temp.store_lines l where l.kind = '?';
     exception when data_exception or integrity_constraint_violation then
         v_bad := stores.bad_lines(v_connection, v_scope, p_batch, v_read);
+    end;
+    if v_bad <> '[]' then
         insert into stores.dead_letters (connection_id, operation_id, line, reason, raw)
         select v_connection, v_operation, (b ->> 'line')::bigint, b ->> 'reason', left(r.doc::text, 4096)
         from jsonb_array_elements(v_bad) b join stage.rows r on r.batch_id = p_batch and r.line = (b ->> 'line')::bigint;
         v_rejected := control.reject_lines(p_run, p_batch, v_bad);
         perform stores.spread(p_batch, null, v_read, 0, 9223372036854775807);
         v_put := stores.put_lines(v_connection, v_scope);
-    end;
+    end if;
     if v_operation is null then
         delete from stores.file_parents f where f.operation_id = v_scope;
+    else
+        v_roots := (select count(*) from pg_temp.store_lines l where l.kind in ('o', 'c', 'p'));
+        update stores.bulk_operations b
+        set lines = b.lines + v_lines, roots = b.roots + v_roots, rejected = b.rejected + v_rejected,
+            orphans = b.orphans + (v_put ->> 'orphans')::bigint, updated_at = clock_timestamp()
+        where b.id = v_operation;
+        update public.shop_milestones m
+        set rows_written = m.rows_written + v_lines, objects_seen = m.objects_seen + v_roots,
+            updated_at = clock_timestamp()
+        from stores.bulk_operations b
+        where b.id = v_operation and m.connection_id = v_connection and m.label = b.entity;
     end if;
     return jsonb_build_object('upserted', least((v_put ->> 'written')::bigint, v_lines - v_rejected), 'rejected', v_rejected,
         'unchanged', greatest(v_lines - v_rejected - (v_put ->> 'written')::bigint, 0), 'orphans', v_put -> 'orphans',

@@ -1,0 +1,161 @@
+"""What is asked of the Admin API, as GraphQL documents; one selection per object, whichever path reads it.
+
+The bulk query of orders has exactly the five connections that Shopify allows. Valid on 2025-10 and every later version.
+"""
+
+from __future__ import annotations
+
+_BAG = "{ shopMoney { amount } presentmentMoney { amount } }"
+
+
+def _bags(*names: str) -> str:
+    return " ".join(f"{name} {_BAG}" for name in names)
+
+
+ORDER = (
+    "id name createdAt processedAt updatedAt cancelledAt closedAt cancelReason test edited taxesIncluded tags sourceName"
+    " displayFinancialStatus displayFulfillmentStatus currencyCode presentmentCurrencyCode customer { id } "
+    + _bags("totalPriceSet", "currentTotalPriceSet", "currentSubtotalPriceSet", "currentTotalDiscountsSet")
+    + " "
+    + _bags("currentTotalTaxSet", "totalShippingPriceSet", "totalRefundedSet", "totalTipReceivedSet")
+    + f" refunds {{ id createdAt note totalRefundedSet {_BAG} }}"
+    + " transactions { id kind status gateway test processedAt parentTransaction { id } amountSet "
+    + _BAG
+    + " }"
+)
+LINE_ITEM = (
+    "id title variantTitle sku vendor quantity currentQuantity isGiftCard product { id } variant { id } "
+    + _bags("originalUnitPriceSet", "discountedTotalSet", "totalDiscountSet")
+)
+SHIPPING_LINE = "id title code source isRemoved " + _bags("originalPriceSet", "discountedPriceSet")
+AGREEMENT = "id happenedAt reason"
+SALE = (
+    "id actionType lineType quantity "
+    + _bags(
+        "totalAmount", "totalTaxAmount", "totalDiscountAmountBeforeTaxes", "totalDiscountAmountAfterTaxes"
+    )
+    + " ... on ProductSale { lineItem { id } } ... on GiftCardSale { lineItem { id } } ... on TipSale { lineItem { id } }"
+)
+CUSTOMER = (
+    "id createdAt updatedAt firstName lastName state locale tags verifiedEmail numberOfOrders"
+    " amountSpent { amount currencyCode } defaultEmailAddress { emailAddress } defaultPhoneNumber { phoneNumber }"
+)
+PRODUCT = (
+    "id createdAt updatedAt publishedAt title handle vendor productType status tags isGiftCard totalInventory"
+)
+VARIANT = "id updatedAt title sku barcode position price compareAtPrice inventoryQuantity product { id } inventoryItem { id"
+LEVEL = (
+    "id updatedAt location { id name } item { id }"
+    ' quantities(names: ["available", "on_hand", "committed", "incoming"]) { name quantity }'
+)
+
+#: Children of each object: connection → (selection, its own children).
+CHILDREN: dict[str, tuple[str, ...]] = {
+    "orders": ("lineItems", "shippingLines", "agreements"),
+    "agreements": ("sales",),
+    "customers": (),
+    "products": ("variants",),
+}
+
+BULK = {
+    "orders": (
+        f"{{ orders {{ edges {{ node {{ {ORDER}"
+        f" lineItems {{ edges {{ node {{ {LINE_ITEM} }} }} }}"
+        f" shippingLines(includeRemovals: true) {{ edges {{ node {{ {SHIPPING_LINE} }} }} }}"
+        f" agreements {{ edges {{ node {{ {AGREEMENT} sales {{ edges {{ node {{ {SALE} }} }} }} }} }} }}"
+        " } } } }"
+    ),
+    "customers": f"{{ customers {{ edges {{ node {{ {CUSTOMER} }} }} }} }}",
+    "products": (
+        f"{{ products {{ edges {{ node {{ {PRODUCT}"
+        f" variants {{ edges {{ node {{ {VARIANT} inventoryLevels {{ edges {{ node {{ {LEVEL} }} }} }} }} }} }} }}"
+        " } } } }"
+    ),
+}
+
+_MORE = "pageInfo { hasNextPage endCursor }"
+_ORDER_CHILDREN = (
+    f"lineItems(first: $lines, after: $linesAfter) {{ nodes {{ {LINE_ITEM} }} {_MORE} }}"
+    f" shippingLines(first: 5, includeRemovals: true) {{ nodes {{ {SHIPPING_LINE} }} {_MORE} }}"
+    f" agreements(first: $agreements, after: $agreementsAfter) {{ nodes {{ {AGREEMENT}"
+    f" sales(first: $sales) {{ nodes {{ {SALE} }} {_MORE} }} }} {_MORE} }}"
+)
+_SIZES = "$lines: Int!, $linesAfter: String, $agreements: Int!, $agreementsAfter: String, $sales: Int!"
+_LEVELS = f"inventoryLevels(first: 10) {{ nodes {{ {LEVEL} }} {_MORE} }}"
+
+#: A page of changed objects, oldest change first.
+PAGES = {
+    "orders": (
+        f"query HeadgateOrders($first: Int!, $after: String, $query: String, {_SIZES}) {{"
+        f" orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {{"
+        f" nodes {{ {ORDER} {_ORDER_CHILDREN} }} {_MORE} }} }}"
+    ),
+    "customers": (
+        "query HeadgateCustomers($first: Int!, $after: String, $query: String) {"
+        " customers(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {"
+        f" nodes {{ {CUSTOMER} }} {_MORE} }} }}"
+    ),
+    "products": (
+        "query HeadgateProducts($first: Int!, $after: String, $query: String) {"
+        " products(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {"
+        f" nodes {{ {PRODUCT} variants(first: 10) {{ nodes {{ {VARIANT} {_LEVELS} }} }} {_MORE} }} }} {_MORE} }} }}"
+    ),
+}
+#: Single objects by their global ids; null where one is gone.
+NODES = {
+    "orders": (
+        f"query HeadgateOrder($ids: [ID!]!, {_SIZES}) {{"
+        f" nodes(ids: $ids) {{ ... on Order {{ {ORDER} {_ORDER_CHILDREN} }} }} }}"
+    ),
+    "customers": f"query HeadgateCustomer($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {CUSTOMER} }} }} }}",
+    "products": (
+        "query HeadgateProduct($ids: [ID!]!, $after: String) { nodes(ids: $ids) { ... on Product {"
+        f" {PRODUCT} variants(first: 20, after: $after) {{ nodes {{ {VARIANT} {_LEVELS} }} }} {_MORE} }} }} }} }}"
+    ),
+    "inventory": (
+        "query HeadgateStock($ids: [ID!]!) { nodes(ids: $ids) { ... on InventoryItem { id"
+        f" inventoryLevels(first: 50) {{ nodes {{ {LEVEL} }} {_MORE} }} }} }} }}"
+    ),
+}
+#: Further sales of one agreement are read by paging its order's agreements one by one.
+SALES = (
+    "query HeadgateSales($id: ID!, $agreementsAfter: String, $salesAfter: String) { order(id: $id) { id updatedAt"
+    f" agreements(first: 1, after: $agreementsAfter) {{ nodes {{ {AGREEMENT} sales(first: 100, after: $salesAfter)"
+    f" {{ nodes {{ {SALE} }} {_MORE} }} }} {_MORE} }} }} }}"
+)
+REFUNDS = (
+    "query HeadgateRefunds($ids: [ID!]!, $after: String) { nodes(ids: $ids) { ... on Refund { id"
+    " refundLineItems(first: 50, after: $after) { nodes { id quantity restockType lineItem { id } "
+    + _bags("priceSet", "subtotalSet", "totalTaxSet")
+    + f" }} {_MORE} }} }} }} }}"
+)
+COUNTS = {
+    "orders": "query HeadgateCount($query: String) { ordersCount(limit: null, query: $query) { count precision } }",
+    "customers": "query HeadgateCount($query: String) { customersCount(limit: null, query: $query) { count precision } }",
+    "products": "query HeadgateCount($query: String) { productsCount(limit: null, query: $query) { count precision } }",
+}
+#: Numbers only, to find what was deleted without a word.
+IDS = {
+    name: (
+        f"query HeadgateIds($after: String) {{ {name}(first: 250, after: $after, sortKey: ID)"
+        f" {{ nodes {{ id }} {_MORE} }} }}"
+    )
+    for name in ("orders", "customers", "products")
+}
+
+_OPERATION = (
+    "id status errorCode createdAt completedAt objectCount rootObjectCount fileSize url partialDataUrl query"
+)
+RUN_BULK = (
+    "mutation HeadgateBulk($query: String!, $group: Boolean!) { bulkOperationRunQuery(query: $query, groupObjects: $group)"
+    f" {{ bulkOperation {{ {_OPERATION} }} userErrors {{ code field message }} }} }}"
+)
+BULK_NODE = (
+    f"query HeadgateOperation($id: ID!) {{ node(id: $id) {{ ... on BulkOperation {{ {_OPERATION} }} }} }}"
+)
+BULK_LIST = (
+    "query HeadgateOperations { bulkOperations(first: 20, reverse: true, sortKey: CREATED_AT)"
+    f" {{ nodes {{ {_OPERATION} }} }} }}"
+)
+BULK_CURRENT = f"query HeadgateOperation {{ currentBulkOperation {{ {_OPERATION} }} }}"
+SHOP = "query HeadgateShop { shop { id name ianaTimezone currencyCode } }"
