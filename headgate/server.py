@@ -40,7 +40,8 @@ REST = "/rest/v1"
 CONSOLE = "console"
 #: Settings that no application sees.
 _UNSHARED = {
-    "database_url", "jwt_secret", "smtp_password", "auth_hook_secret", "auth_providers", "auth_captcha_secret",
+    "database_url", "jwt_secret", "smtp_password", "auth_hook_secret",
+    "storage_s3_secret_key", "auth_providers", "auth_captcha_secret",
 }  # fmt: skip
 #: Whoever watches `/health` hears of a database that does not answer within this time, and does not hang with it.
 _HEALTH_S = 1.5

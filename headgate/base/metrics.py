@@ -27,6 +27,11 @@ REQUEST_SECONDS = Histogram(
 POOL_WAITING = Gauge(
     "headgate_pool_waiting", "Requests waiting for a database connection.", registry=REGISTRY
 )
+STORAGE_MISSING = Gauge(
+    "headgate_storage_missing_objects",
+    "Objects whose bytes the last sweep found missing or of another size.",
+    registry=REGISTRY,
+)
 
 
 def render() -> bytes:

@@ -235,6 +235,54 @@ class Settings(BaseSettings):
     mail_from: str = Field(default="auth@localhost", description="Sender of mail.")
     mail_from_name: str = Field(default="", description="The sender's name.")
 
+    storage_url: str = Field(
+        default="",
+        description="Where objects are kept: a folder, or `s3://bucket/prefix`. Empty: `storage` in `data_dir`.",
+    )
+    storage_s3_endpoint: str = Field(
+        default="", description="URL of an S3 service other than Amazon's. Empty: Amazon's."
+    )
+    storage_s3_region: str = Field(default="us-east-1", description="Region of the S3 bucket.")
+    storage_s3_access_key: str = Field(
+        default="", description="Access key of S3. Empty: what the environment or the machine gives."
+    )
+    storage_s3_secret_key: SecretStr | None = Field(default=None, description="Secret key of S3.")
+    storage_max_object_bytes: int = Field(
+        default=5_000_000_000, ge=1, description="Bytes that an object may have, whatever its bucket allows."
+    )
+    storage_grace_s: int = Field(
+        default=86_400,
+        ge=1,
+        description="Seconds that an upload may take; older bytes without an object are removed by the sweep.",
+    )
+    storage_sweep_minutes: int = Field(
+        default=60, ge=1, description="Minutes between two sweeps that compare objects with their bytes."
+    )
+    storage_upload_expiry_s: int = Field(
+        default=86_400, ge=1, description="Seconds after which an unfinished resumable upload is forgotten."
+    )
+    storage_render_workers: int = Field(
+        default=2, ge=1, le=64, description="Processes that render images at a time."
+    )
+    storage_render_timeout_s: int = Field(
+        default=20, ge=1, description="Seconds that rendering one image may take; then its process is killed."
+    )
+    storage_render_max_pixels: int = Field(
+        default=50_000_000, ge=1, description="Pixels that an image may have to be rendered."
+    )
+    storage_render_max_bytes: int = Field(
+        default=25_000_000, ge=1, description="Bytes that an image may have to be rendered."
+    )
+    storage_render_cache_bytes: int = Field(
+        default=1_000_000_000, ge=0, description="Bytes of rendered images kept on disk."
+    )
+    storage_placeholder_image: Path | None = Field(
+        default=None, description="Image rendered in the place of one that does not exist. Empty: an error."
+    )
+    storage_fallback_image: Path | None = Field(
+        default=None, description="Image rendered in the place of one that cannot be. Empty: an error."
+    )
+
     def url(self) -> str | None:
         """The database URL in clear, for the driver only."""
         return self.database_url.get_secret_value() if self.database_url else None

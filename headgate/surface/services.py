@@ -22,6 +22,7 @@ from headgate.db import Database
 from headgate.surface.auth.service import AuthService
 from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.callers import Callers
+from headgate.surface.storage.service import StorageService
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -68,7 +69,7 @@ class Shared:
 
 def create_services(shared: Shared) -> dict[str, Service]:
     """Every service by its prefix."""
-    return {"/auth/v1": AuthService(shared)}
+    return {"/auth/v1": AuthService(shared), "/storage/v1": StorageService(shared)}
 
 
 class Door:
