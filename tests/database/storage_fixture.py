@@ -15,6 +15,7 @@ from joserfc.jwk import OctKey
 
 from headgate.base.settings import Settings
 from headgate.db import Database
+from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.auth.tokens import Verifier, read_keys
 from headgate.surface.callers import Callers
 from headgate.surface.services import Door, Shared
@@ -105,6 +106,7 @@ async def storage(database: Database, folder: Path, **changes: Any) -> AsyncIter
         db=database,
         callers=Callers(verifier, no_keys),
         secret=SECRET,
+        keys=SigningKeys(database, SECRET, own_secret=False),
     )
     service = StorageService(shared)
     door = Door({"/storage/v1": service}, origins=("*",))

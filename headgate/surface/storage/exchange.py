@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import orjson
 
 from headgate.base.clock import monotonic
-from headgate.surface.services import Message, Receive, Scope, Send
 from headgate.surface.storage.errors import StorageError, invalid, too_slow
+
+if TYPE_CHECKING:
+    from headgate.surface.services import Message, Receive, Scope, Send
 
 IDLE_S = 60.0  # a client that sends nothing for so long is given up
 _JSON_MAX = 1_000_000

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import structlog
 
 from headgate.base.errors import HeadgateError
 from headgate.db import errors as database
-from headgate.surface.services import Receive, Scope, Send, Shared
 from headgate.surface.storage import buckets, listing, objects, uploads
 from headgate.surface.storage.backends import open_backend
 from headgate.surface.storage.depot import Depot
 from headgate.surface.storage.errors import StorageError, from_database
 from headgate.surface.storage.exchange import Gone, Reply, Request, json_reply, respond
 from headgate.surface.storage.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from headgate.surface.services import Receive, Scope, Send, Shared
 
 log = structlog.get_logger(__name__)
 PREFIX = "/storage/v1"
