@@ -6,9 +6,13 @@ import time
 from typing import Any
 from uuid import UUID, uuid4
 
+import bcrypt
 import httpx
 from joserfc import jwt
 from joserfc.jwk import OctKey
+
+from headgate.db import Database
+from headgate.surface.auth import users
 
 SECRET = "a secret that only tests know, of 32 bytes"
 
@@ -28,6 +32,20 @@ def token(
         **claims,
     }
     return jwt.encode({"alg": "HS256"}, payload, OctKey.import_key(SECRET))
+
+
+async def make_user(db: Database, email: str, *, admin: bool = False, password: str = "") -> UUID:
+    """A confirmed account of the auth service's; with a password (bcrypt, cheap) it can sign in."""
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4, prefix=b"2a")).decode() if password else ""
+    async with db.transaction() as conn:
+        row = await users.create(
+            conn,
+            email=email,
+            password_hash=hashed,
+            email_confirmed=True,
+            app_metadata={"headgate_role": "admin"} if admin else {},
+        )
+    return UUID(str(row["id"]))
 
 
 class Desk:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from headgate.db import Database
 from tests import ticket_market as market
-from tests.console_site import Desk, token
+from tests.console_site import Desk, make_user, token
 
 FUNCTIONS = {
     "overview": {},
@@ -20,6 +21,10 @@ FUNCTIONS = {
     "run_sql": {"statement": "select 1"},
     "act_on_job": {"job": 1, "action": "retry"},
     "switch_schedule": {"name": "x", "enabled": False},
+    "users": {},
+    "create_user": {"email": "b@example.com"},
+    "change_user": {"user_id": "7a0c2c9e-0000-4000-8000-000000000001", "action": "ban"},
+    "sign_ins": {},
 }
 VIEWS = (
     "runs",
@@ -44,15 +49,63 @@ async def base(database: Database) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def admin(database: Database, base: str) -> Desk:
-    return Desk(base, token(admin=True))
+    return Desk(base, token(admin=True, user=await make_user(database, "admin@example.com", admin=True)))
 
 
 async def test_only_administrators_may_call_its_functions(base: str, admin: Desk) -> None:
     for name, arguments in FUNCTIONS.items():
-        for bearer in (None, token(), token(admin=True, role="anon")):
+        for bearer in (None, token(), token(admin=True), token(admin=True, role="anon")):
             reply = await Desk(base, bearer).call(name, **arguments)
             assert reply.status_code in (401, 403), (name, reply.text)
     assert (await admin.call("overview")).status_code == 200
+
+
+async def test_rights_end_with_the_account_the_role_the_session_and_without_the_second_factor(
+    database: Database, base: str
+) -> None:
+    me = await make_user(database, "admin@example.com", admin=True)
+
+    async def status(**claims: Any) -> int:
+        return (await Desk(base, token(admin=True, user=me, **claims)).call("overview")).status_code
+
+    assert await status() == 200
+    assert await status(session_id=str(uuid4())) == 403
+    await database.execute(
+        "insert into auth.mfa_factors (id, user_id, factor_type, status, created_at, updated_at)"
+        " values (gen_random_uuid(), %s, 'totp', 'verified', now(), now())",
+        [me],
+    )
+    assert await status() == 403
+    assert await status(aal="aal2") == 200
+    await database.execute(
+        "update auth.users set banned_until = now() + interval '1 hour' where id = %s", [me]
+    )
+    assert await status(aal="aal2") == 403
+    await database.execute(
+        "update auth.users set banned_until = null, raw_app_meta_data = '{}' where id = %s", [me]
+    )
+    assert await status(aal="aal2") == 403
+
+
+async def test_accounts_are_made_found_and_changed(database: Database, admin: Desk) -> None:
+    made = await admin.answer("create_user", email=" New@Example.com ")
+    assert (await admin.call("create_user", email="new@example.com")).json()["code"] == "23505"
+    for wrong in ("x", "a b@example.com", "<img src=x>@example.com", ""):
+        assert (await admin.call("create_user", email=wrong)).status_code == 400, wrong
+    found = await admin.answer("users", search="new@")
+    assert found["total"] == 1 and found["rows"][0]["id"] == made and not found["rows"][0]["has_password"]
+    assert (await admin.answer("users", search="%"))["total"] == 0
+    assert "encrypted_password" not in (await admin.call("users")).text
+    for action, column in (("ban", "banned_until"), ("make_admin", "admin")):
+        assert (await admin.call("change_user", user_id=made, action=action)).status_code == 204
+        assert (await admin.answer("users", search=made))["rows"][0][column]
+    for action in ("unban", "drop_admin", "sign_out", "confirm", "drop_factors", "delete"):
+        assert (await admin.call("change_user", user_id=made, action=action)).status_code == 204, action
+    assert (await admin.answer("users", search=made))["total"] == 0
+    me = (await admin.answer("whoami"))["user"]
+    for action in ("ban", "delete", "drop_admin"):
+        assert (await admin.call("change_user", user_id=me, action=action)).status_code == 400
+    assert (await admin.call("change_user", user_id=made, action="x")).status_code >= 400
 
 
 async def test_views_show_users_nothing_of_others_and_anonymous_nothing(

@@ -6,7 +6,8 @@ create schema if not exists console_private;
 comment on schema console_private is 'The console''s functions with the owner''s rights. Never exposed; each one asks require_admin().';
 grant usage on schema console, console_private to authenticated, service_role;
 
--- The account's present state decides, not only the token: who is demoted, banned or deleted loses the rights at once.
+-- The account's present state decides, not only the token: who is demoted, banned, deleted or signed out loses the
+-- rights at once.
 -- An administrator with a second factor must have used it. Without accounts in this database the token's claims decide.
 create function console_private.is_admin() returns boolean
 language plpgsql stable security definer set search_path = '' as $$
@@ -26,6 +27,8 @@ begin
   select true into v_allowed from auth.users u
    where u.id = auth.uid() and u.raw_app_meta_data ->> 'headgate_role' = 'admin'
      and (u.banned_until is null or u.banned_until <= now()) and u.deleted_at is null
+     and (v_claims ->> 'session_id' is null
+          or exists (select from auth.sessions s where s.user_id = u.id and s.id::text = v_claims ->> 'session_id'))
      and (v_claims ->> 'aal' = 'aal2'
           or not exists (select from auth.mfa_factors f where f.user_id = u.id and f.status = 'verified'));
   return coalesce(v_allowed, false);
