@@ -6,7 +6,8 @@ Only `https://<shop>.myshopify.com`, or the simulator that the settings name, is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -38,15 +39,21 @@ class Answered:
 
 
 class Wire:
-    """Exchanges of one process with shops."""
+    """Exchanges of one process with shops.
 
-    def __init__(self, settings: StoresSettings, transport: Transport | None = None) -> None:
+    `keep=False`: each exchange has a connection of its own, for rare ones of whoever cannot call `close`.
+    """
+
+    def __init__(
+        self, settings: StoresSettings, transport: Transport | None = None, *, keep: bool = True
+    ) -> None:
         self._allow = frozenset({_place(settings.simulator_url)} if settings.simulator_url else ())
-        self._transport = transport or AioTransport(allow_private=self._allow)
+        self._transport = transport or (AioTransport(allow_private=self._allow) if keep else None)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._transport.close()
+        if self._transport is not None:
+            await self._transport.close()
 
     async def send(
         self,
@@ -64,7 +71,8 @@ class Wire:
         parts, size = [], 0
         async with (
             asyncio.timeout(timeout_s),
-            self._transport.send(Request(target, sent, method=method, body=body)) as answer,
+            self._opened() as transport,
+            transport.send(Request(target, sent, method=method, body=body)) as answer,
         ):
             async for chunk in answer.chunks():
                 size += len(chunk)
@@ -72,6 +80,14 @@ class Wire:
                     raise TooLarge(f"{target.key} sent more than {MAX_BYTES} bytes.")
                 parts.append(chunk)
             return Answered(answer.status, answer.headers, b"".join(parts))
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Transport]:
+        if self._transport is not None:
+            yield self._transport
+            return
+        async with AioTransport(allow_private=self._allow) as once:
+            yield once
 
     async def post_json(self, url: str, value: Any, headers: Mapping[str, str] | None = None) -> Answered:
         """POST a JSON value."""
