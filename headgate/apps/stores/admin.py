@@ -1,4 +1,4 @@
-"""The few things that connecting needs from a shop's Admin API: who it is, its subscriptions, leaving. Syncs nothing."""
+"""What connecting needs from a shop's Admin API: who it is, its subscriptions, leaving. Syncs nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ class Admin:
         return data
 
     async def with_token(
-        self, tokens: Tokens, connection: Mapping[str, Any], query: str, variables: Mapping[str, Any] | None = None
+        self,
+        tokens: Tokens,
+        connection: Mapping[str, Any],
+        query: str,
+        variables: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """`call` with the connection's own token, renewed once if the shop does not take it."""
         shop, number = connection["shop_domain"], connection["id"]

@@ -1,4 +1,4 @@
-"""How the endpoints of stores refuse: the envelope `{success: false, error: {code, message, details}}`, and who asks."""
+"""How stores' endpoints refuse, in the envelope `{success: false, error: {code, message, details}}`; and who asks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def _translate(error: Exception) -> Refusal:
             return Refusal(502, error.code, error.message, {"hint": error.hint})
     else:
         _log.error("stores request failed", exc_info=error)
-    return Refusal(500, "INTERNAL_ERROR", "Something went wrong here; the log has it under this request's id.")
+    return Refusal(
+        500, "INTERNAL_ERROR", "Something went wrong here; the log has it under this request's id."
+    )
 
 
 class EnvelopeRoute(APIRoute):

@@ -66,7 +66,9 @@ class Desk:
         host = request.headers.get("host", "")
         if host.rsplit(":", 1)[0] not in _LOOPBACK:
             raise Refusal(
-                503, "NOT_CONFIGURED", "Set HEADGATE_STORES_PUBLIC_URL to the address that Shopify and browsers reach."
+                503,
+                "NOT_CONFIGURED",
+                "Set HEADGATE_STORES_PUBLIC_URL to the address that Shopify and browsers reach.",
             )
         return f"http://{host}"
 
@@ -120,7 +122,9 @@ def _add_brands(made: APIRouter, desk: Desk) -> None:
         shop = await _own(desk, request, number)
         async with desk.db.transaction() as conn:
             args = {"connection_id": number}
-            await enqueue(conn, "stores.recent_sync", args, key=f"stores:{shop}", unique=str(number), priority=20)
+            await enqueue(
+                conn, "stores.recent_sync", args, key=f"stores:{shop}", unique=str(number), priority=20
+            )
         return answer({"success": True, "data": {"id": number, "state": "queued"}}, 202)
 
     @made.post("/stores/connections/{number}/webhooks", status_code=202, summary="Repair subscriptions now")
@@ -160,7 +164,9 @@ def _add_connecting(made: APIRouter, desk: Desk) -> None:
         given = dict(parse_qsl((await request.body())[:20_000].decode("ascii", "replace")))
         try:
             wish = NewConnection(
-                brand_id=UUID(given.get("brand_id", "")), shop=given.get("shop", ""), return_to=given.get("return_to", "")
+                brand_id=UUID(given.get("brand_id", "")),
+                shop=given.get("shop", ""),
+                return_to=given.get("return_to", ""),
             )
         except ValueError:
             raise Refusal(400, "VALIDATION_ERROR", "brand_id, shop and access_token are needed.") from None

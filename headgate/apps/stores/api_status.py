@@ -1,4 +1,4 @@
-"""`GET /api/sync/{brandId}/status` and the widget's file. What is said is decided by one SQL function under the caller."""
+"""`GET /api/sync/{brandId}/status`, told by one SQL function under the caller's rights; and the widget's file."""
 
 from __future__ import annotations
 

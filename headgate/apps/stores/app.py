@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from headgate.apps.stores import api, privacy, webhook_jobs
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.sources import BULK
 from headgate.apps.stores.totals import DAILY, SALES
 from headgate.engine.manifest import App
+from headgate.engine.schedule import Schedule
 
 app = App(
     name="stores",
@@ -16,5 +18,16 @@ app = App(
     sources=(BULK,),
     tables=(SALES,),
     rollups=(DAILY,),
+    jobs={
+        "stores.webhook_apply": webhook_jobs.webhook_apply(),
+        "stores.webhooks_repair": webhook_jobs.webhooks_repair,
+        "stores.inbox_care": webhook_jobs.inbox_care,
+        privacy.KIND: privacy.gdpr,
+    },
+    schedules=(
+        Schedule(name="stores.webhooks_repair", kind="stores.webhooks_repair", cron="17 * * * *"),
+        Schedule(name="stores.inbox_care", kind="stores.inbox_care", every_s=60.0),
+    ),
+    api=api.router,
     settings=StoresSettings,
 )

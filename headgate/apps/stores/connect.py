@@ -68,16 +68,23 @@ class Connecting:
             raise Refusal(403, "FORBIDDEN", "Only owners and admins of the brand may do that.")
 
     async def begin(
-        self, *, brand: UUID, shop: str, user: UUID | None, base_url: str, return_to: str = "", link: bool = False
+        self,
+        *,
+        brand: UUID,
+        shop: str,
+        user: UUID | None,
+        base_url: str,
+        return_to: str = "",
+        link: bool = False,
     ) -> Begun:
-        """A state for `shop`, kept for a few minutes. `link`: good in any browser, for a link that an operator hands out.
+        """A state for `shop`, kept for minutes. `link`: good in any browser, for a link that an operator hands out.
 
         Raises Refusal 409 when another brand has the shop, 400 for a return address elsewhere.
         """
         if not self._settings.client_id:
             raise SettingsError(
                 "No Shopify app is set up.",
-                code="HG117",
+                code="HG118",
                 hint="Set HEADGATE_STORES_CLIENT_ID and HEADGATE_STORES_CLIENT_SECRET.",
             )
         back = self.return_address(return_to)
@@ -109,7 +116,9 @@ class Connecting:
             return HOME
         if len(asked) <= 2000 and _PATH.fullmatch(asked):
             return asked
-        allowed = {one.strip().rstrip("/").lower() for one in self._settings.return_urls.split(",") if one.strip()}
+        allowed = {
+            one.strip().rstrip("/").lower() for one in self._settings.return_urls.split(",") if one.strip()
+        }
         try:
             parts = urlsplit(asked)
             plain = parts.username is None and parts.password is None
@@ -119,7 +128,9 @@ class Connecting:
         if plain and origin in allowed and "\\" not in asked and asked.isprintable() and len(asked) <= 2000:
             return asked
         raise Refusal(
-            400, "VALIDATION_ERROR", "return_to is neither a path here nor below an origin of HEADGATE_STORES_RETURN_URLS."
+            400,
+            "VALIDATION_ERROR",
+            "return_to is neither a path here nor below an origin of HEADGATE_STORES_RETURN_URLS.",
         )
 
     async def finish(self, query: Mapping[str, str], nonce: str) -> str:
@@ -133,7 +144,9 @@ class Connecting:
         begun = await self._db.fetch_one(Q.use_state, {"states": states, "shop": shop})
         if begun is None or not 0 < len(code) <= 500:
             raise Refusal(
-                400, "BAD_STATE", "This approval was not begun here in this browser, is used up, or took too long."
+                400,
+                "BAD_STATE",
+                "This approval was not begun here in this browser, is used up, or took too long.",
             )
         await self._refuse_taken(shop, begun["brand_id"])
         grant = await self._exchange(shop, code)
@@ -154,7 +167,9 @@ class Connecting:
             "code": code,
             "expiring": "1",
         }
-        answer = await self._wire.post_form(f"{self._settings.shop_url(shop)}/admin/oauth/access_token", values)
+        answer = await self._wire.post_form(
+            f"{self._settings.shop_url(shop)}/admin/oauth/access_token", values
+        )
         if answer.status != 200:
             raise ShopRefused(
                 f"{shop} did not accept the approval (status {answer.status}).",
@@ -168,7 +183,9 @@ class Connecting:
         about = await self._admin.call(shop, grant.access, SHOP)
         told = about["shop"]
         if told.get("myshopifyDomain") not in (None, shop):
-            raise ShopRefused(f"{shop} says that it is another shop.", hint="Connect the shop by its own domain.")
+            raise ShopRefused(
+                f"{shop} says that it is another shop.", hint="Connect the shop by its own domain."
+            )
         scopes = _scopes(about, grant)
         params = {
             "brand": begun["brand_id"],
@@ -201,7 +218,9 @@ class Connecting:
         number = int(row["id"])
         await conn.execute(Q.siblings, {**params, "connection": number})
         args = {"connection_id": number}
-        await enqueue(conn, "stores.recent_sync", args, key=f"stores:{params['shop']}", unique=str(number), priority=20)
+        await enqueue(
+            conn, "stores.recent_sync", args, key=f"stores:{params['shop']}", unique=str(number), priority=20
+        )
         await enqueue(conn, "stores.webhooks_repair", args, unique=str(number), priority=10)
         return number
 

@@ -61,7 +61,11 @@ def gdpr(services: Services) -> Handler:
             if asked is None or asked["state"] == "done":
                 await ctx.settle(conn)
                 return
-            of = {"connection": asked["connection_id"], "customer": asked["customer_id"], "orders": asked["order_ids"]}
+            of = {
+                "connection": asked["connection_id"],
+                "customer": asked["customer_id"],
+                "orders": asked["order_ids"],
+            }
             shop = await (await conn.execute(Q.connection, of)).fetchone()
             counts: dict[str, Any] = {}
             collected = None
@@ -75,11 +79,15 @@ def gdpr(services: Services) -> Handler:
             elif asked["topic"] == "customers/redact":
                 row = await (await conn.execute(Q.redact_customer, of)).fetchone()
                 counts = dict(row["counts"]) if row else {}
-                counts["files"] = await asyncio.to_thread(staged.erase, services.settings, asked["connection_id"])
+                counts["files"] = await asyncio.to_thread(
+                    staged.erase, services.settings, asked["connection_id"]
+                )
             elif shop["state"] in ("connected", "error"):
                 note = "the shop was connected again; nothing is erased"
             else:
-                counts["files"] = await asyncio.to_thread(staged.erase, services.settings, asked["connection_id"])
+                counts["files"] = await asyncio.to_thread(
+                    staged.erase, services.settings, asked["connection_id"]
+                )
                 row = await (await conn.execute(Q.redact_shop, of)).fetchone()
                 counts |= dict(row["counts"]) if row else {}
             done = {

@@ -21,9 +21,9 @@ from headgate.apps.stores.wire import Wire
 from headgate.base import log
 from headgate.base.clock import now
 from headgate.base.settings import Settings
-from headgate.db import Connection, Jsonb
+from headgate.db import Jsonb
 from headgate.db.queries import load
-from headgate.engine.jobs import JobContext, Rejected, enqueue
+from headgate.engine.jobs import JobContext, Rejected, Snooze, enqueue
 from headgate.engine.manifest import Handler, Services
 
 Q = load("headgate.apps.stores", "webhooks.sql")
@@ -74,7 +74,7 @@ class Means:
         return cls(services, settings, tokens, Admin(settings, wire))
 
 
-def webhook_apply(apply: Apply) -> Callable[[Services], Handler]:
+def webhook_apply(apply: Apply | None = None) -> Callable[[Services], Handler]:
     """The factory of the job `stores.webhook_apply`; `apply` is the sync's."""
 
     def factory(services: Services) -> Handler:
@@ -87,6 +87,8 @@ def webhook_apply(apply: Apply) -> Callable[[Services], Handler]:
                 return
             try:
                 outcome = await _apply(ctx, means, apply, row)
+            except Snooze:
+                raise
             except Exception as error:
                 if ctx.job.tries < ctx.job.max_attempts:
                     raise
@@ -100,7 +102,7 @@ def webhook_apply(apply: Apply) -> Callable[[Services], Handler]:
     return factory
 
 
-async def _apply(ctx: JobContext, means: Means, apply: Apply, row: Mapping[str, Any]) -> Outcome:
+async def _apply(ctx: JobContext, means: Means, apply: Apply | None, row: Mapping[str, Any]) -> Outcome:
     topic, about = row["topic"], TOPICS.get(row["topic"])
     if about is None:
         return Outcome(state="ignored", note="nothing here knows this topic")
@@ -112,6 +114,8 @@ async def _apply(ctx: JobContext, means: Means, apply: Apply, row: Mapping[str, 
         return await receive(ctx, row)
     if about == "app":
         return await _OWN[topic](ctx, means, row)
+    if apply is None:
+        raise Snooze(30, "nothing applies changes of entities yet")
     live = {one["id"] for one in await ctx.db.fetch_all(Q.live, {"connection": None})}
     outcomes = []
     for number in row["connection_ids"]:
@@ -184,7 +188,9 @@ async def _look(ctx: JobContext, means: Means, shop: str) -> Outcome:
                 },
             )
             if set(scopes) != set(one["scopes"]):
-                await enqueue(conn, "stores.webhooks_repair", {"connection_id": one["id"]}, unique=str(one["id"]))
+                await enqueue(
+                    conn, "stores.webhooks_repair", {"connection_id": one["id"]}, unique=str(one["id"])
+                )
         return Outcome(note="read again from the shop")
     return Outcome(state="ignored", note="the shop is not connected")
 
@@ -216,10 +222,11 @@ def webhooks_repair(services: Services) -> Handler:
     async def handler(ctx: JobContext) -> None:
         address = webhook_address(means.settings, Settings())
         asked = {"connection": ctx.job.args.get("connection_id")}
-        shops: dict[str, Mapping[str, Any]] = {}
+        shops: dict[str, dict[str, Any]] = {}
         for one in await ctx.db.fetch_all(Q.live, asked):
             shops.setdefault(one["shop_domain"], one)
         for shop, one in shops.items():
+            told: dict[str, Any]
             try:
                 told = await _repair(means, one, address)
             except (NotConnected, ShopRefused) as error:
@@ -269,5 +276,3 @@ def inbox_care(services: Services) -> Handler:
         await means.tokens.refresh_due()
 
     return handler
-
-

@@ -36,13 +36,17 @@ class Inbox:
         self._secrets = [text for one in given if (text := one.get_secret_value())]
 
     async def take(self, headers: Mapping[str, str], body: bytes) -> str:
-        """Keep one delivery: `taken`, `duplicate` or `unreadable`. Raises Refusal 401 unless Shopify signed this body."""
-        if not self._secrets or not body_is_signed(body, headers.get("x-shopify-hmac-sha256", ""), self._secrets):
+        """Keep a delivery: `taken`, `duplicate` or `unreadable`. Raises Refusal 401 unless Shopify signed this body."""
+        if not self._secrets or not body_is_signed(
+            body, headers.get("x-shopify-hmac-sha256", ""), self._secrets
+        ):
             raise Refusal(401, "UNAUTHORIZED", "This body was not signed by Shopify for this app.")
         topic = headers.get("x-shopify-topic", "")
         shop = headers.get("x-shopify-shop-domain", "").lower()
         if not _TOPIC.fullmatch(topic) or not is_shop(shop):
-            raise Refusal(400, "VALIDATION_ERROR", "X-Shopify-Topic or X-Shopify-Shop-Domain is missing or malformed.")
+            raise Refusal(
+                400, "VALIDATION_ERROR", "X-Shopify-Topic or X-Shopify-Shop-Domain is missing or malformed."
+            )
         payload, note = readable(body)
         unnamed = hashlib.sha256(body + headers.get("x-shopify-triggered-at", "").encode()).hexdigest()
         webhook = _name(headers.get("x-shopify-webhook-id"), f"{shop}:{topic}:{unnamed}")
