@@ -9,7 +9,7 @@ from typing import Any
 
 from headgate.base.settings import Settings
 from headgate.db import Connection, Database, Jsonb
-from headgate.surface.auth import sessions, users
+from headgate.surface.auth import redirects, sessions, users
 from headgate.surface.auth.errors import AuthError
 from headgate.surface.auth.exchange import AuthRequest
 from headgate.surface.auth.limits import Limits
@@ -89,6 +89,10 @@ class Core:
     def site_url(self) -> str:
         """Where people land who are sent nowhere else."""
         return self.settings.auth_site_url or self.base_url
+
+    def landing(self, request: AuthRequest) -> str:
+        """Where the request may send the browser: what it asks for if that is allowed, else the site."""
+        return redirects.allowed_redirect(self, request)
 
     async def signed(self, conn: Connection, request: AuthRequest) -> Signed:
         """Who holds the request's bearer token. Raises AuthError 401 without one, 403 with a bad one."""

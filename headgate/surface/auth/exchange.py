@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from headgate.base.clock import monotonic
 from headgate.surface.auth.errors import AuthError, invalid
 from headgate.surface.callers import Caller, CallerError
 
@@ -117,6 +120,16 @@ class Answer:
 def redirect(url: str, *, status: int = 303) -> Answer:
     """Send the browser to `url`, which the caller has checked."""
     return Answer(status=status, body=None, headers={"Location": url, "Cache-Control": "no-store"})
+
+
+@contextlib.asynccontextmanager
+async def evenly(seconds: float = 0.05) -> AsyncIterator[None]:
+    """Let the block take this long at least, so that its duration does not tell what was found."""
+    until = monotonic() + seconds
+    try:
+        yield
+    finally:
+        await asyncio.sleep(max(0.0, until - monotonic()))
 
 
 def rfc3339(moment: datetime) -> str:

@@ -1,4 +1,4 @@
-"""Grants of POST /token that come from elsewhere: the code of a PKCE sign-in, an ID token; and what is switched off."""
+"""Grants of POST /token: here the code of a PKCE sign-in, an ID token, and what is switched off."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from headgate.base import log
 from headgate.db import errors
-from headgate.surface.auth import captcha, id_tokens, linking, pkce, sessions, users
+from headgate.surface.auth import captcha, id_tokens, linking, pkce, sessions, signin, users
 from headgate.surface.auth.core import Core
 from headgate.surface.auth.errors import AuthError
 from headgate.surface.auth.exchange import Answer, AuthRequest
@@ -139,6 +139,8 @@ async def sso(core: Core, request: AuthRequest) -> Answer:
 
 #: What POST /token?grant_type=… does.
 GRANTS: dict[str, Callable[[Core, AuthRequest], Awaitable[Answer]]] = {
+    "password": signin.by_password,
+    "refresh_token": signin.by_refresh_token,
     "pkce": pkce_code,
     "id_token": id_token,
     "web3": web3,

@@ -8,24 +8,67 @@ import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from headgate.base.settings import Settings
 from headgate.db import Database
 from headgate.surface.auth.errors import AuthError
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `count` within `window_s` seconds, at once or spread. `count` 0: any number."""
+    """At most `count` within `window_s` seconds, at once or spread. `count` 0: any number.
+
+    `error_code` and `what` are what the client is told when it was too much.
+    """
 
     name: str
     count: int
     window_s: float
+    error_code: str = "over_request_rate_limit"
+    what: str = "requests"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The limits of the settings. A wrong password counts for the account from one address, and, ten times as
+    generously, from all addresses together; so nobody is locked out by one stranger.
+    """
+
+    sign_in: Limit
+    refresh: Limit
+    account: Limit
+    account_everywhere: Limit
+    code: Limit
+    mail_interval: Limit
+    mails: Limit
+
+    @classmethod
+    def of(cls, settings: Settings) -> Rates:
+        """Read from the settings."""
+        per_account = settings.auth_limit_account
+        interval = settings.auth_mail_interval_s
+        mail = ("over_email_send_rate_limit", "mails to this address")
+        return cls(
+            sign_in=Limit("sign_in", settings.auth_limit_sign_in, 300),
+            refresh=Limit("refresh", settings.auth_limit_refresh, 300),
+            account=Limit("account", per_account, 300),
+            account_everywhere=Limit("account_everywhere", per_account * 10, 3600),
+            code=Limit("code", per_account, 300),
+            mail_interval=Limit("mail_interval", 1 if interval else 0, interval, *mail),
+            mails=Limit("mails", settings.auth_mails_per_hour, 3600, *mail),
+        )
 
 
 class Limits:
     """Counts attempts. Buckets are kept by hash, so that the table holds no addresses."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self.rates = Rates.of(settings)
         self._db = db
+
+    async def take_mail(self, address: str) -> None:
+        """Count one letter to an address, known or not. Raises AuthError 429."""
+        await self.take(self.rates.mail_interval, address)
+        await self.take(self.rates.mails, address)
 
     async def take(self, limit: Limit, who: str) -> None:
         """Count one attempt of `who`. Raises AuthError 429 with Retry-After when there were too many."""
@@ -35,7 +78,7 @@ class Limits:
             "select control.take_attempt(%s, %s, %s)", (_bucket(limit, who), limit.count, limit.window_s)
         )
         if wait:
-            raise too_many(float(wait))
+            raise too_many(float(wait), error_code=limit.error_code, what=limit.what)
 
     async def give_back(self, limit: Limit, who: str) -> None:
         """Forget the last attempt of `who`, which succeeded."""
@@ -46,11 +89,13 @@ class Limits:
             )
 
     @contextlib.asynccontextmanager
-    async def failures(self, limit: Limit, who: str) -> AsyncIterator[None]:
+    async def failures(self, *counted: tuple[Limit, str]) -> AsyncIterator[None]:
         """Count only what fails inside; counted first, so that many at once do not slip through."""
-        await self.take(limit, who)
+        for limit, who in counted:
+            await self.take(limit, who)
         yield
-        await self.give_back(limit, who)
+        for limit, who in counted:
+            await self.give_back(limit, who)
 
 
 def too_many(

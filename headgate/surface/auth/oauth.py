@@ -10,7 +10,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl
 
 from headgate.base import log
 from headgate.db import Connection, errors
@@ -23,7 +23,7 @@ from headgate.surface.auth.id_tokens import BadIdToken
 from headgate.surface.auth.limits import Limit
 from headgate.surface.auth.outside import OutsideError
 from headgate.surface.auth.providers import Profile, Provider
-from headgate.surface.auth.redirects import allowed_redirect
+from headgate.surface.auth.redirects import allowed_redirect, with_fragment, with_query
 from headgate.surface.auth.registry import Tokens
 from headgate.surface.auth.users import Row, one
 
@@ -219,18 +219,6 @@ async def _let_in(
     if tokens.refresh:
         told["provider_refresh_token"] = tokens.refresh
     return with_fragment(back, told)
-
-
-def with_query(url: str, values: Mapping[str, str]) -> str:
-    """`url` with further parameters in its query, in the place of those of the same name."""
-    parts = urlsplit(url)
-    kept = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k not in values]
-    return urlunsplit(parts._replace(query=urlencode([*kept, *values.items()])))
-
-
-def with_fragment(url: str, values: Mapping[str, str]) -> str:
-    """`url` with `values` as its fragment."""
-    return urlunsplit(urlsplit(url)._replace(fragment=urlencode(values)))
 
 
 def _with_error(url: str, error: AuthError) -> str:

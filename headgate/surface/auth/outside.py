@@ -61,6 +61,15 @@ class Outside:
         """The JSON answer to a form. Raises OutsideError."""
         return await self._call("POST", url, headers=headers or {}, data=dict(form))
 
+    async def send(self, url: str, body: bytes, *, headers: Mapping[str, str]) -> Any:
+        """The JSON answer to a body of the caller's own type, None when the answer is empty. Raises OutsideError."""
+        try:
+            return await self._call("POST", url, headers=headers, data=body)
+        except OutsideError as error:
+            if 200 <= error.status < 300:
+                return None
+            raise
+
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             # aiohttp costs memory that an installation without providers need not spend

@@ -6,9 +6,10 @@ Everything else becomes the site's address, so that nobody's link of ours leads 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from headgate.surface.auth.exchange import AuthRequest
 
@@ -24,12 +25,9 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def allowed_redirect(core: Core, request: AuthRequest) -> str:
     """The address that the request asks to be sent to, if it may be; else the site's."""
-    asked = request.redirect_to
-    return (
-        asked
-        if is_allowed(asked, site=core.site_url, listed=core.settings.auth_redirect_urls)
-        else core.site_url
-    )
+    asked, listed = request.redirect_to, core.settings.auth_redirect_urls
+    fits = any(is_allowed(asked, site=site, listed=listed) for site in (core.site_url, core.base_url))
+    return asked if fits else core.site_url
 
 
 def is_allowed(url: str, *, site: str, listed: str) -> bool:
@@ -71,3 +69,15 @@ def _pattern(text: str) -> re.Pattern[str]:
 def _regex(text: str, *, any_: str, one: str) -> str:
     pieces = re.split(r"(\*\*|\*)", text)
     return "".join(any_ if p == "**" else one if p == "*" else re.escape(p) for p in pieces)
+
+
+def with_query(url: str, values: Mapping[str, str]) -> str:
+    """`url` with further parameters in its query, in the place of those of the same name."""
+    parts = urlsplit(url)
+    kept = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k not in values]
+    return urlunsplit(parts._replace(query=urlencode([*kept, *values.items()])))
+
+
+def with_fragment(url: str, values: Mapping[str, str]) -> str:
+    """`url` with `values` as its fragment."""
+    return urlunsplit(urlsplit(url)._replace(fragment=urlencode(values)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from headgate.surface.auth import (
+    account,
     admin,
     admin_factors,
     grants,
@@ -13,6 +14,10 @@ from headgate.surface.auth import (
     oauth,
     passkeys,
     public,
+    recovery,
+    signin,
+    signup,
+    verify,
 )
 from headgate.surface.auth.core import Core
 from headgate.surface.auth.exchange import Answer, AuthRequest
@@ -24,6 +29,17 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/health", public.health),
     ("GET", "/settings", public.settings),
     ("GET", "/.well-known/jwks.json", public.jwks),
+    ("POST", "/signup", signup.sign_up),
+    ("POST", "/logout", signin.log_out),
+    ("POST", "/otp", recovery.otp),
+    ("POST", "/magiclink", recovery.otp),
+    ("POST", "/recover", recovery.recover),
+    ("POST", "/resend", recovery.resend),
+    ("GET", "/reauthenticate", recovery.reauthenticate),
+    ("POST", "/verify", verify.verify_post),
+    ("GET", "/verify", verify.verify_get),
+    ("GET", "/user", account.get_user),
+    ("PUT", "/user", account.put_user),
     ("POST", "/token", grants.token),
     ("POST", "/sso", grants.sso),
     ("GET", "/authorize", oauth.authorize),

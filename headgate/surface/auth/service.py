@@ -43,8 +43,8 @@ class AuthService:
             db=shared.db,
             keys=shared.keys,
             passwords=Passwords(shared.settings),
-            limits=Limits(shared.db),
-            mailer=Mailer(shared.settings, shared.db),
+            limits=Limits(shared.db, shared.settings),
+            mailer=Mailer(shared.settings, shared.db, outside),
             outside=outside,
             providers=Registry(read_providers(_clear(chosen.auth_providers)), outside),
         )

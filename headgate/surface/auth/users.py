@@ -23,7 +23,7 @@ _EMAIL = re.compile(
     r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*"
 )
 _PHONE = re.compile(r"[1-9][0-9]{1,14}")
-_MOMENTS = (
+MOMENTS = (
     "email_confirmed_at", "phone_confirmed_at", "confirmation_sent_at", "confirmed_at", "recovery_sent_at",
     "email_change_sent_at", "phone_change_sent_at", "reauthentication_sent_at", "invited_at", "last_sign_in_at",
     "banned_until", "deleted_at",
@@ -181,7 +181,7 @@ def user_object(user: Row) -> dict[str, Any]:
         "id": str(user["id"]), "aud": user["aud"] or AUDIENCE, "role": user["role"] or "authenticated",
         "email": user["email"] or "", "phone": user["phone"] or "",
     }  # fmt: skip
-    shown |= {name: rfc3339(user[name]) for name in _MOMENTS if user[name] is not None}
+    shown |= {name: rfc3339(user[name]) for name in MOMENTS if user[name] is not None}
     if user["email_change"]:
         shown["new_email"] = user["email_change"]
     if user["phone_change"]:
