@@ -32,6 +32,16 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port of the server.")
+    servers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Server processes that share `port`, for `headgate up` and `serve`.",
+    )
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto are believed; `*` is any.",
+    )
     simulator_port: int = Field(default=8790, ge=0, le=65535, description="TCP port of the ticket simulator.")
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `headgate up` starts.")
     concurrency: int = Field(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ from headgate.db.migrate import up as migrate_up
 from headgate.db.platform import apply_platform
 
 _READY_S = 60.0
+_SHARED_PORT = "HEADGATE_SHARED_PORT"  # set for each of several server processes
 _console = Console(stderr=False, highlight=False)
 
 
@@ -44,6 +46,7 @@ _console = Console(stderr=False, highlight=False)
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port of the server.")
 @click.option("--simulator-port", type=int, help="Port of the simulator.")
+@click.option("--servers", type=int, help="Server processes that share the port.")
 @click.option("--workers", type=int, help="Worker processes.")
 @database_options
 def up(demo: bool, **options: Any) -> None:
@@ -103,9 +106,21 @@ async def _start_parts(parts: Parts, settings: Settings, place: Place, *, demo: 
                     Part(name=f"{app.name}-simulator", arguments=simulator.arguments, url=simulator.url)
                 )
                 await _until_ready(simulator.url + simulator.ready_path, None)
-    await parts.start(Part(name="server", arguments=["serve"], environment=environment, url=_url(settings)))
+    for part in _servers(settings, environment):
+        await parts.start(part)
     for number in range(1, settings.workers + 1):
         await parts.start(Part(name=f"worker-{number}", arguments=["work"], environment=environment))
+
+
+def _servers(settings: Settings, environment: Mapping[str, str]) -> list[Part]:
+    """The server processes; more than one share the port."""
+    if settings.servers == 1:
+        return [Part(name="server", arguments=["serve"], environment=environment, url=_url(settings))]
+    shared = {**environment, _SHARED_PORT: "1"}
+    return [
+        Part(name=f"server-{n}", arguments=["serve"], environment=shared, url=_url(settings))
+        for n in range(1, settings.servers + 1)
+    ]
 
 
 def _environment(settings: Settings, place: Place) -> dict[str, str]:
@@ -185,13 +200,44 @@ def _show(settings: Settings, parts: Parts, keys: Mapping[str, str], *, seconds:
 @click.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port of the server.")
+@click.option("--servers", type=int, help="Server processes that share the port.")
 @database_options
 def serve(**options: Any) -> None:
-    """Run one server process. It needs a migrated database (`headgate migrate up`)."""
+    """Run the server, in one process or several. It needs a migrated database (`headgate migrate up`)."""
     settings = load_settings(**options)
     log.configure(level=settings.log_level)
     end_with_parent()
-    asyncio.run(_serve(settings))
+    several = settings.servers > 1 and _SHARED_PORT not in os.environ
+    asyncio.run(_serve_several(settings) if several else _serve(settings))
+
+
+async def _serve_several(settings: Settings) -> None:
+    """Start the processes and watch them until told to stop."""
+    ensure_free(settings.host, settings.port, option="--port")
+    if settings.port == 0:
+        raise SettingsError(
+            "Several server processes need a port of their own choosing.", hint="Name one: --port."
+        )
+    stop = _stop_on_signals()
+    async with database_place(settings) as place:
+        parts = Parts(folder=settings.data_dir, announce=_say)
+        try:
+            for part in _servers(settings, _environment(settings, place)):
+                await parts.start(part)
+            await stop.wait()
+        finally:
+            await parts.stop()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The socket of the server's port; the kernel spreads connections over all processes that share it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if _SHARED_PORT in os.environ:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind((settings.host, settings.port))
+    return listening
 
 
 async def _serve(settings: Settings) -> None:
@@ -208,13 +254,15 @@ async def _serve(settings: Settings) -> None:
         keys = await ensure_keys(db, settings.data_dir / "keys.json")
         config = uvicorn.Config(
             create_app(settings, db, publishable_key=keys["anon"]),
-            host=settings.host,
-            port=settings.port,
+            http="headgate.surface.http:Protocol",
             log_config=None,
             access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies or None,
             timeout_graceful_shutdown=5,
         )
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(config).serve(sockets=[_listen(settings)])
 
 
 @click.command()

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from headgate.db.libpq import find_sync
+
 Parameters = Sequence[bytes | None]
 PREPARED_MAX = 400  # prepared statements kept per connection; each costs PostgreSQL some 30–100 kB
 DEPTH_MAX = 16  # requests in flight on one connection before further ones wait
@@ -25,6 +27,7 @@ SHORT_WIDTH = max(
     2, os.cpu_count() or 2
 )  # connections that short requests keep busy: more only switch contexts
 RETRIES = 3
+_sync = find_sync()
 STALE = {"26000"}  # the statement is not prepared on this connection (any more)
 
 
@@ -99,6 +102,7 @@ class Line:
         self.loop = asyncio.get_running_loop()
         self.fd = conn.socket
         self._writing = False
+        self._flushing = False
         self.on_idle: list[asyncio.Future[None]] = []
         conn.nonblocking = 1
         conn.enter_pipeline_mode()
@@ -120,7 +124,10 @@ class Line:
         return len(self.jobs)
 
     def send(self, groups: Sequence[Sequence[Step]]) -> asyncio.Future[None]:
-        """Write the groups, each closed by a Sync, and return what resolves when all answers are here."""
+        """Write the groups, each closed by a Sync, and return what resolves when all answers are here.
+
+        What is sent in one turn of the event loop is written at its end, in one go.
+        """
         if self.broken is not None:
             raise ConnectionLost(self.broken)
         job = _Job(deque(), len(groups), self.loop.create_future())
@@ -128,13 +135,15 @@ class Line:
             for steps in groups:
                 for step in steps:
                     self._send_step(step, job)
-                self.conn.pipeline_sync()
+                _sync(self.conn)
         except Exception as error:
             self._fail(str(error))
             raise ConnectionLost(str(error)) from error
         self.jobs.append(job)
         job.done.job = job  # type: ignore[attr-defined]
-        self._flush()
+        if not self._flushing:
+            self._flushing = True
+            self.loop.call_soon(self._flush)
         return job.done
 
     def _send_step(self, step: Step, job: _Job) -> None:
@@ -166,9 +175,15 @@ class Line:
         return job.results
 
     def _flush(self) -> None:
-        if self.conn.flush() and not self._writing:
-            self._writing = True
-            self.loop.add_writer(self.fd, self._writable)
+        self._flushing = False
+        if self.broken is not None:
+            return
+        try:
+            if self.conn.flush() and not self._writing:
+                self._writing = True
+                self.loop.add_writer(self.fd, self._writable)
+        except Exception as error:
+            self._fail(str(error))
 
     def _writable(self) -> None:
         try:
@@ -318,11 +333,13 @@ class PipelinePool:
 
     def _among_short(self) -> Line | None:
         """A connection that is busy with short requests only, once enough of them are."""
-        busy = [line for line in self.lines if line.jobs and not line.slow and not line.exclusive]
-        if len(busy) < SHORT_WIDTH:
-            return None
-        least = min(busy, key=lambda line: line.load)
-        return least if least.load < SHORT_DEPTH and least.broken is None else None
+        busy, least = 0, None
+        for line in self.lines:
+            if line.jobs and not line.slow and not line.exclusive and line.broken is None:
+                busy += 1
+                if least is None or len(line.jobs) < len(least.jobs):
+                    least = line
+        return least if least and busy >= SHORT_WIDTH and len(least.jobs) < SHORT_DEPTH else None
 
     async def _pick(self, *, shared: bool, short: bool = False) -> Line:
         deadline = asyncio.get_running_loop().time() + self.timeout_s

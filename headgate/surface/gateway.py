@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
@@ -32,6 +33,8 @@ EXPOSED = (
 ALWAYS_ALLOWED = "Accept, Accept-Language, Content-Language"
 ASKED_METHOD = b"access-control-request-method"
 DAY_S = "86400"
+_STARTED = os.urandom(6).hex()  # with a number behind it, an id of this process alone
+_numbers = itertools.count(int.from_bytes(os.urandom(4), "big"))
 WATCH_AFTER_S = 0.05  # a call that took this long is stopped when its client goes away
 
 
@@ -203,7 +206,7 @@ def _request_id(incoming: Incoming) -> str:
     given = incoming.header(b"x-request-id")
     if given is not None and 0 < len(given) <= 128 and given.isprintable():
         return given
-    return os.urandom(12).hex()
+    return f"{_STARTED}{next(_numbers):012x}"
 
 
 def _is_token(text: str) -> bool:

@@ -46,14 +46,15 @@ def _until(condition: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 class Stack:
-    """A running `headgate up --demo` with a data directory and ports of its own."""
+    """A running `headgate up --demo` (or with other options) with a data directory and ports of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self.port, simulator = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = (folder / "output.txt").open("wb")
-        command = [sys.executable, "-m", "headgate", "up", "--demo", "--data-dir", str(folder / "data")]
+        command = [sys.executable, "-m", "headgate", "up", "--data-dir", str(folder / "data")]
+        command += options or ["--demo"]
         ports = ["--port", str(self.port), "--simulator-port", str(simulator)]
         self.process = subprocess.Popen(
             [*command, *ports], env=_ENVIRONMENT, cwd=folder, stdout=self.output, stderr=subprocess.STDOUT
@@ -149,6 +150,38 @@ def test_up_killed_leaves_no_part_behind_and_starts_again(stack: Stack, tmp_path
     finally:
         again.process.send_signal(signal.SIGINT)
         assert again.process.wait(40) == 0
+
+
+@pytest.mark.timeout(240)
+def test_several_servers_share_the_port_and_the_death_of_one_is_not_seen(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, "--servers", "3", "--workers", "0")
+    try:
+        stack.wait()
+        servers = stack.pids()
+        assert len(servers) == 3
+        assert set(_listeners(stack.port)) == set(servers)
+        os.kill(servers[0], signal.SIGKILL)
+        for _ in range(30):
+            assert _get(f"{stack.url}/health")["status"] == "up"
+        _until(lambda: len(_listeners(stack.port)) == 3, 40, "the third server is back")
+        assert servers[0] not in stack.pids()
+    finally:
+        stack.process.send_signal(signal.SIGINT)
+        assert stack.process.wait(40) == 0
+        stack.output.close()
+    assert not _listeners(stack.port)
+
+
+def _listeners(port: int) -> list[int]:
+    """The processes that listen on the port."""
+    listing = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    inodes = {f[9] for f in map(str.split, listing) if f[3] == "0A" and int(f[1].split(":")[1], 16) == port}
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            links = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
+            found += [int(process.name)] * any(f"socket:[{inode}]" in links for inode in inodes)
+    return found
 
 
 def test_up_with_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:

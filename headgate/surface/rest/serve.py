@@ -26,6 +26,8 @@ def main() -> None:
         host=os.environ.get("PGRST_SERVER_HOST", "127.0.0.1"),
         port=int(os.environ.get("PGRST_SERVER_PORT", "3000")),
         workers=parser.parse_args().workers,
+        http="headgate.surface.http:Protocol",
+        proxy_headers=False,
         log_level="warning",
         access_log=False,
         server_header=False,
