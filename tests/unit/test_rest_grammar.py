@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from headgate.surface.rest.ast import Embed, Field, Filter, Logic, Selected, Val
 from headgate.surface.rest.errors import RestError
 from headgate.surface.rest.hints import nearest_name
 from headgate.surface.rest.media import accepted, decode
-from headgate.surface.rest.parse import Incoming, parse_request, query_string
+from headgate.surface.rest.parse import Incoming, QueryString, _read, parse_request, query_string
 from headgate.surface.rest.prefer import preferences
 from headgate.surface.rest.settings import RestSettings, from_environment
 
@@ -153,3 +155,28 @@ def test_any_bytes_are_read_or_refused_with_a_client_error(raw: bytes, call: boo
     except RestError as error:
         assert 400 <= error.status < 500
         assert error.body()
+
+
+_PLAIN = st.text("ab01.-_:", min_size=1, max_size=4)
+_ODD = st.sampled_from(["", "%41", "a+b", "(1,2)", "null", '"x"', "hg0value", "a;b", "é", "*", "%00"])
+_KEY = st.sampled_from(
+    ["id", "b", "a.id", "order", "limit", "a.limit", "select", "or", "col->>x", "%69d", "hg0value"]
+)
+_OPERATOR = st.sampled_from(["eq.", "not.eq.", "gt.", "like.", "in.", "is.", "eq(any).", ""])
+
+
+@given(
+    st.lists(st.builds("{}={}{}".format, _KEY, _OPERATOR, _PLAIN | _ODD), min_size=1, max_size=5),
+    st.booleans(),
+)
+def test_a_query_string_read_by_template_equals_one_read_whole(parts: list[str], call: bool) -> None:
+    raw = "&".join(parts).encode()
+
+    def read(how: Callable[[bytes, bool], QueryString]) -> object:
+        try:
+            string = how(raw, call)
+        except RestError as error:
+            return error.code, error.message, error.details
+        return string.query, string.values, string.canonical, string.limit, string.offset
+
+    assert read(query_string) == read(_read)

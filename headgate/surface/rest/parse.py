@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,6 +19,7 @@ from headgate.surface.rest.settings import RestSettings
 
 RESERVED = ("select", "columns", "on_conflict")
 RESERVED_LAST = ("order", "limit", "offset", "and", "or")
+_RESERVED = frozenset(name.encode() for name in RESERVED + RESERVED_LAST)
 WRITES = {"POST": "create", "PATCH": "update", "PUT": "upsert", "DELETE": "delete"}
 MAX_PARAMETERS = 2000
 NEGATIVE = "Limit should be greater than or equal to zero."
@@ -183,10 +185,77 @@ def _pairs(raw: bytes) -> Iterable[tuple[bytes, bytes | None]]:
             yield unquote_to_bytes(key), unquote_to_bytes(value) if equals else None
 
 
-@lru_cache(maxsize=4096)
+#: A comparison with a value that needs no decoding, and an argument of a function that can be no comparison.
+_COMPARED = re.compile(rb"((?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.:-]+)")
+_ARGUMENT = re.compile(rb"()([A-Za-z0-9_-]+)")
+TEMPLATED_MAX = 16  # values
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A query string read once for all values of its comparisons: where each value goes."""
+
+    string: QueryString
+    places: tuple[int, ...]  # in `string.values`
+    texts: tuple[str, ...]  # of the canonical form, around the values
+    order: tuple[int, ...]  # of the values in it
+
+    def fill(self, found: list[bytes]) -> QueryString:
+        values = list(self.string.values)
+        for place, value in zip(self.places, found, strict=True):
+            values[place] = value
+        pieces = [self.texts[0]]
+        for number, text in zip(self.order, self.texts[1:], strict=True):
+            pieces += (_quoted(found[number]), text)
+        string = self.string
+        return QueryString(
+            string.query, tuple(values), "".join(pieces), string.limit, string.offset, string.shape
+        )
+
+
 def query_string(raw: bytes, call: bool) -> QueryString:
-    """Read a query string; equal strings are read once."""
+    """Read a query string. Strings that differ in plain values alone are parsed once."""
+    parts, found = [], []
+    for part in raw.split(b"&"):
+        key, _, text = part.partition(b"=")
+        last = key.rpartition(b".")[2]
+        match = None
+        if last not in _RESERVED and key not in _RESERVED:
+            match = _COMPARED.fullmatch(text) or (_ARGUMENT.fullmatch(text) if call else None)
+        if match is None:
+            parts.append(part)
+        else:
+            parts.append(b"%b=%b\0" % (key, match[1]))
+            found.append(match[2])
+    if not found or len(found) > TEMPLATED_MAX or b"\0" in raw:
+        return _whole(raw, call)
+    template = _template(b"&".join(parts), call)
+    return _whole(raw, call) if template is None else template.fill(found)
+
+
+@lru_cache(maxsize=1024)
+def _whole(raw: bytes, call: bool) -> QueryString:
     return _read(raw, call)
+
+
+@lru_cache(maxsize=2048)
+def _template(raw: bytes, call: bool) -> _Template | None:
+    """The template, or None where a value would not come out as it went in. A NUL stands for each value."""
+    pieces = raw.split(b"\0")
+    marks = [b"hg%dvalue" % n for n in range(len(pieces) - 1)]
+    text = b"".join(b"".join(pair) for pair in zip(pieces, [*marks, b""], strict=True))
+    try:
+        string = _read(text, call)
+    except RestError:
+        return None
+    if any(string.values.count(mark) != 1 or text.count(mark) != 1 for mark in marks):
+        return None
+    order = sorted(range(len(marks)), key=lambda n: string.canonical.find(marks[n].decode()))
+    texts = re.split("|".join(mark.decode() for mark in reversed(marks)), string.canonical)
+    if len(texts) != len(marks) + 1:
+        return None
+    places = tuple(string.values.index(mark) for mark in marks)
+    return _Template(string, places, tuple(texts), tuple(order))
 
 
 @lru_cache(maxsize=8192)
