@@ -99,6 +99,24 @@ class Settings(BaseSettings):
         ge=0,
         description="Milliseconds that a statement of `/rest/v1` may run, unless its role has a limit. 0: any.",
     )
+    realtime: str = Field(
+        default="auto",
+        pattern="^(auto|on|off)$",
+        description="Serve `/realtime/v1`. `auto`: unless the database is hosted Supabase, which has its own.",
+    )
+    realtime_replay_s: int = Field(
+        default=600,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a subscriber may come back with a cursor (`since`). "
+        "0: none, and no persistent replication slot.",
+    )
+    realtime_replay_mb: int = Field(
+        default=1024, ge=1, description="Megabytes of log that are kept for that, at most."
+    )
+    realtime_messages_per_s: int = Field(
+        default=100, ge=1, description="Messages a second that one websocket may send."
+    )
     jwt_secret: SecretStr | None = Field(
         default=None,
         description="What signs users' tokens: a secret of 32 characters or more, a JWK or a JWKS. "

@@ -260,6 +260,8 @@ async def _serve(settings: Settings) -> None:
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies or None,
+            log_level="warning",  # below, it would write the address of each websocket, and with it the API key
+            ws_per_message_deflate=False,  # costs more memory for each socket than it saves
             timeout_graceful_shutdown=5,
         )
         await uvicorn.Server(config).serve(sockets=[_listen(settings)])

@@ -22,6 +22,7 @@ from headgate.db import Database
 from headgate.surface.auth.service import AuthService
 from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.callers import Callers
+from headgate.surface.realtime.service import Realtime
 from headgate.surface.storage.service import StorageService
 
 Scope = MutableMapping[str, Any]
@@ -69,7 +70,11 @@ class Shared:
 
 def create_services(shared: Shared) -> dict[str, Service]:
     """Every service by its prefix."""
-    return {"/auth/v1": AuthService(shared), "/storage/v1": StorageService(shared)}
+    return {
+        "/auth/v1": AuthService(shared),
+        "/realtime/v1": Realtime(shared.settings, shared.db, shared.callers),
+        "/storage/v1": StorageService(shared),
+    }
 
 
 class Door:

@@ -1,0 +1,302 @@
+"""Where changes come from when no replication slot is allowed: triggers that note the keys of each statement's rows.
+
+Rows are read when the note is, so a row that changed twice shows its newest content twice, and one that is gone by
+then shows no INSERT or UPDATE. A DELETE shows the key. Notes are read in the order of (transaction, note), below the
+oldest transaction that is still open, so that none is passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections import deque
+from typing import Any
+
+import orjson
+import structlog
+
+from headgate.base.errors import HeadgateError
+from headgate.base.settings import Settings
+from headgate.db import SQL, Connection, Database, Identifier, Literal, errors
+from headgate.db.connect import connect
+from headgate.surface.realtime.feed import PUBLICATION, FeedError
+from headgate.surface.realtime.pgoutput import Change, Position, Relation, Texts, Transaction
+
+_KINDS = {"I": "INSERT", "U": "UPDATE", "D": "DELETE"}
+_VERBS = {"i": "insert", "u": "update", "d": "delete"}
+_LOOK_S = 0.5
+_CARE_S = 5.0
+_ROW_BITS = 24  # a statement's rows are numbered below its note
+_SLICE = 1000  # rows of one note read at a time
+_FORM = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = 'postgres'; set bytea_output = 'hex'"
+log = structlog.get_logger(__name__)
+
+_MISSING = """
+select t.schemaname::text as schema, t.tablename::text as table,
+  (select string_agg(format('%%I', a.attname), ', ' order by k.n) from pg_index i,
+     unnest(i.indkey) with ordinality as k (attnum, n), pg_attribute a
+   where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum) as keys
+from pg_publication_tables t join pg_namespace n on n.nspname = t.schemaname
+join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename
+where t.pubname = %s and not exists (
+  select from pg_trigger g where g.tgrelid = c.oid and g.tgname = 'headgate_note_d')"""
+
+_EXTRA = """
+select n.nspname::text as schema, c.relname::text as table from pg_trigger g
+join pg_class c on c.oid = g.tgrelid join pg_namespace n on n.oid = c.relnamespace
+where g.tgname = 'headgate_note_d' and (%(all)s or not exists (select from pg_publication_tables t
+  where t.pubname = %(publication)s and t.schemaname = n.nspname and t.tablename = c.relname))"""
+
+_TABLE = """
+select n.nspname::text as schema, c.relname::text as table,
+  array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    order by a.attnum) as columns,
+  array(select a.atttypid::bigint from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
+    and not a.attisdropped order by a.attnum) as oids,
+  array(select a.attname::text from pg_index i, unnest(i.indkey) with ordinality as k (attnum, n), pg_attribute a
+   where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum order by k.n) as keys,
+  array(select format_type(a.atttypid, a.atttypmod) from pg_index i, unnest(i.indkey) with ordinality as k (attnum, n),
+   pg_attribute a where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum
+   order by k.n) as kinds
+from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = %s"""
+
+
+async def drop_triggers(db: Database, *, all_tables: bool) -> None:
+    """Take the triggers off tables that are not published any more, or off all."""
+    for row in await db.fetch_all(_EXTRA, {"all": all_tables, "publication": PUBLICATION}):
+        for letter in _VERBS:
+            statement = SQL("drop trigger if exists {} on {}").format(
+                Identifier(f"headgate_note_{letter}"), Identifier(row["schema"], row["table"])
+            )
+            await db.execute(statement)
+
+
+async def make_triggers(db: Database) -> None:
+    """Put triggers on published tables that have none. A table without primary key, or not ours, is passed over."""
+    for row in await db.fetch_all(_MISSING, [PUBLICATION]):
+        name = f"{row['schema']}.{row['table']}"
+        if not row["keys"]:
+            log.warning("realtime_table_without_key", table=name)
+            continue
+        try:
+            async with db.transaction() as conn:
+                for letter, verb in _VERBS.items():
+                    image = "old" if letter == "d" else "new"
+                    await conn.execute(
+                        SQL(
+                            f"create trigger headgate_note_{letter} after {verb} on {{}} referencing {image} table"
+                            " as changed for each statement execute function realtime.note_changes({})"
+                        ).format(Identifier(row["schema"], row["table"]), Literal(row["keys"]))
+                    )
+        except errors.Error as error:
+            log.warning("realtime_table_not_watched", table=name, reason=str(error))
+
+
+class OutboxReader:
+    """Changes from one place on."""
+
+    def __init__(self, conn: Connection, start: Position) -> None:
+        self._conn = conn
+        self.position = start
+        self._notes: deque[dict[str, Any]] = deque()
+        self._tables: dict[int, tuple[Relation, SQL | Any] | None] = {}
+
+    async def read(self, most: int = 500) -> list[Change]:
+        """The next changes; an empty list if there are none for a moment."""
+        if not self._notes:
+            await self._look(most)
+            if not self._notes:
+                async for _ in self._conn.notifies(timeout=_LOOK_S, stop_after=1):
+                    pass
+                await self._look(most)
+        if not self._notes:
+            return []
+        note = self._notes.popleft()
+        if len(note["keys"]) > _SLICE:
+            rest = {**note, "keys": note["keys"][_SLICE:], "first": note["first"] + _SLICE}
+            note = {**note, "keys": note["keys"][:_SLICE]}
+            self._notes.appendleft(rest)
+        changes = await self._changes(note)
+        self.position = max(
+            self.position, (note["xid"], (note["id"] << _ROW_BITS) + note["first"] + len(note["keys"]))
+        )
+        return [change for change in changes if change is not None]
+
+    async def _look(self, most: int) -> None:
+        xid, number = self.position
+        rows = await (
+            await self._conn.execute(
+                "select xid::text::bigint as xid, id, relation::bigint as relation, kind::text as kind, keys,"
+                " (extract(epoch from noted_at) * 1000)::bigint as at"
+                " from realtime.outbox where kind <> 'p' and (xid, id) >= (%s::text::xid8, %s)"
+                " and xid < pg_snapshot_xmin(pg_current_snapshot()) order by xid, id limit %s",
+                [str(xid), number >> _ROW_BITS, most],
+            )
+        ).fetchall()
+        for row in rows:
+            if (row["xid"], (row["id"] << _ROW_BITS) + len(row["keys"])) > self.position:
+                self._notes.append({**row, "first": 0})
+
+    async def _changes(self, note: dict[str, Any]) -> list[Change | None]:
+        table = await self._table(note["relation"])
+        if table is None:
+            return []
+        relation, query = table
+        transaction = Transaction(note["xid"], _iso(note["at"]))
+        rows = await (await self._conn.execute(query, [orjson.dumps(note["keys"]).decode()])).fetchall()
+        found: list[Change | None] = []
+        for row in rows:
+            texts: Texts = dict(zip(relation.columns, row["texts"], strict=True))
+            number = (note["id"] << _ROW_BITS) + note["first"] + row["n"]
+            place = (transaction, number)
+            if note["kind"] == "D":
+                old = dict(zip(row["names"], row["keys"], strict=True))
+                found.append(Change.made(relation, "DELETE", place, (None, old)))
+            elif row["present"]:
+                found.append(Change.made(relation, _KINDS[note["kind"]], place, (texts, None)))
+        return found
+
+    async def _table(self, oid: int) -> tuple[Relation, Any] | None:
+        row = await (await self._conn.execute(_TABLE, [oid])).fetchone()
+        if row is None or not row["keys"]:
+            return None
+        known = self._tables.get(oid)
+        shape = (tuple(row["columns"]), tuple(row["oids"]))
+        if known is not None and (known[0].columns, known[0].type_oids) == shape:
+            return known
+        relation = Relation(oid, row["schema"], row["table"], *shape, frozenset(row["keys"]))
+        found = self._tables[oid] = (relation, _rows_by_key(row))
+        return found
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._conn.pgconn.finish()
+
+
+def _rows_by_key(table: dict[str, Any]) -> Any:
+    """The query: key array → number, key texts, whether the row is there, its texts; all by the types' output."""
+
+    def text(value: Any) -> Any:
+        return SQL("case when {0} is not null then format('%%s', {0}) end").format(value)
+
+    names = [Identifier(f"k{n}") for n in range(len(table["keys"]))]
+    parts = [
+        SQL("(e ->> {})::{} as {}").format(Literal(n), SQL(kind), names[n])
+        for n, kind in enumerate(table["kinds"])
+    ]
+    joined = SQL(" and ").join(
+        SQL("t.{} = k.{}").format(Identifier(key), name)
+        for key, name in zip(table["keys"], names, strict=True)
+    )
+    columns = [SQL("t.{}").format(Identifier(c)) for c in table["columns"]]
+    return SQL(
+        "select k.n, array[{names}]::text[] as names, array[{keys}]::text[] as keys, t.{key} is not null as present,"
+        " array[{texts}]::text[] as texts from (select n, {parts} from jsonb_array_elements(%s::jsonb)"
+        " with ordinality as x (e, n)) k left join {table} t on {joined} order by k.n"
+    ).format(
+        names=SQL(", ").join(Literal(k) for k in table["keys"]),
+        keys=SQL(", ").join(text(SQL("k.{}").format(n)) for n in names),
+        key=Identifier(table["keys"][0]),
+        texts=SQL(", ").join(text(c) for c in columns),
+        parts=SQL(", ").join(parts),
+        table=Identifier(table["schema"], table["table"]),
+        joined=joined,
+    )
+
+
+def _iso(milliseconds: int) -> str:
+    from datetime import UTC, datetime
+
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{milliseconds % 1000:03d}Z"
+
+
+class OutboxFeed:
+    """The same interface as the logical feed has."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        self._db = db
+        self._keep_s = max(60, settings.realtime_replay_s)
+        self.replays = True
+        self._mark = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Put the triggers in their places."""
+        oid = await self._db.fetch_value(
+            "select system_identifier::text || '/' || (select oid from pg_database where datname = current_database())"
+            " from pg_control_system()"
+        )
+        self._mark = f"t{zlib.crc32(str(oid).encode()):08x}"
+        await make_triggers(self._db)
+        if self._task is None:
+            self._task = asyncio.create_task(self._care())
+
+    async def close(self) -> None:
+        """The triggers stay, so that a restart can go on."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def now(self) -> Position:
+        """The place below which every transaction has ended."""
+        found = await self._db.fetch_value("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        return (int(found), 0)
+
+    async def open(self, start: Position | None) -> OutboxReader:
+        """Read from a place on; None: from now on."""
+        place = start or await self.now()
+        conn = await connect(self._db.url, application_name="headgate-feed")
+        try:
+            await conn.execute(_FORM.encode())
+            await conn.execute("listen headgate_outbox")
+        except BaseException:
+            await conn.close()
+            raise
+        return OutboxReader(conn, place)
+
+    def cursor(self, position: Position) -> str:
+        """A place as clients keep it."""
+        return f"{self._mark}-{position[0]:x}-{position[1]:x}"
+
+    async def parse(self, cursor: str) -> Position:
+        """The place of a client's cursor. Raises FeedError."""
+        mark, _, rest = cursor.partition("-")
+        try:
+            xid, _, number = rest.partition("-")
+            position = (int(xid, 16), int(number, 16))
+        except ValueError:
+            raise FeedError("CursorUnknown: since is no cursor of this server") from None
+        if mark != self._mark:
+            raise FeedError("CursorUnknown: since is a cursor of another database or feed")
+        pruned = await self._db.fetch_value(
+            "select coalesce(max(xid::text::bigint), 0) from realtime.outbox where kind = 'p'"
+        )
+        if position[0] <= int(pruned):
+            raise FeedError("CursorExpired: since is older than what is kept; read the table and start anew")
+        return position
+
+    async def _care(self) -> None:
+        while True:
+            await asyncio.sleep(_CARE_S)
+            try:
+                await make_triggers(self._db)
+                await drop_triggers(self._db, all_tables=False)
+                await self._prune()
+            except (errors.Error, HeadgateError, OSError) as error:
+                log.warning("realtime_outbox_care_failed", reason=str(error))
+
+    async def _prune(self) -> None:
+        """Forget old notes; a note of kind `p` keeps up to which transaction they are gone."""
+        await self._db.execute(
+            "with gone as (delete from realtime.outbox where kind <> 'p'"
+            "   and noted_at < now() - make_interval(secs => %s) returning xid),"
+            " top as (select max(xid) as xid from gone),"
+            " older as (delete from realtime.outbox o using top where o.kind = 'p' and o.xid < top.xid)"
+            " insert into realtime.outbox (xid, relation, kind, keys) select xid, 0, 'p', '[]' from top"
+            " where xid is not null",
+            [self._keep_s],
+        )
