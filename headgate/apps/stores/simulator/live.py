@@ -55,7 +55,7 @@ class Live:
         shop = self.shop
         index = shop.orders.next
         order = shop.book.place(index, at or shop.now(), self.dice, presentment=presentment)
-        shop.orders.put(index, order)
+        shop.placed(order)
         shop.tell("orders/create", payloads.order_body(shop, order))
         for n, _ in enumerate(order.transactions):
             shop.tell("order_transactions/create", payloads.transaction_body(shop, order, n))
@@ -196,9 +196,8 @@ class Live:
         self.update_customer(customer=kept)
         return kept, gone
 
-    def _orders_of(self, customer: int, limit: int) -> list[int]:
-        found = (o.index for o in self.shop.orders if o.customer == customer)
-        return [self.shop.numbers.make(n) for n, _ in zip(found, range(limit), strict=False)]
+    def _orders_of(self, customer: int) -> list[int]:
+        return [self.shop.numbers.make(order.index) for order in self.shop.orders_of(customer)]
 
     def _person(self, index: int) -> dict[str, Any]:
         found = self.shop.customers.get(index)
@@ -212,7 +211,7 @@ class Live:
         index = customer if customer is not None else self._pick(self.shop.customers)
         if index is None:
             return None
-        body = {**self._person(index), "orders_requested": self._orders_of(index, 100)}
+        body = {**self._person(index), "orders_requested": self._orders_of(index)}
         self.shop.tell(
             "customers/data_request", {**body, "data_request": {"id": self.done.get("data_request", 0)}}
         )
@@ -223,7 +222,7 @@ class Live:
         shop, index = self.shop, customer if customer is not None else self._pick(self.shop.customers)
         if index is None:
             return None
-        body = {**self._person(index), "orders_to_redact": self._orders_of(index, 10_000)}
+        body = {**self._person(index), "orders_to_redact": self._orders_of(index)}
         for number in body["orders_to_redact"]:
             at = shop.numbers.index(number)
             order = self.own(at)
@@ -231,7 +230,6 @@ class Live:
                 order.redacted, order.email = True, None
                 order.updated_at = max(shop.now(), order.updated_at + 1)
                 shop.orders.put(at, order)
-        shop.redacted_customers.add(index)
         shop.customers.delete(index, shop.now())
         shop.tell("customers/redact", body)
         return index

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from headgate.apps.stores.simulator import totals
 from headgate.apps.stores.simulator.catalogue import Product, Variant
 from headgate.apps.stores.simulator.clock import stamp
 from headgate.apps.stores.simulator.nodes import (
@@ -51,7 +52,14 @@ def home(n: Node, a: Args) -> Node:
     return Node("MailingAddress", n.shop, (number(n), n.it.country, n.it.first_name, n.it.last_name))
 
 
+def spent(n: Node, a: Args) -> Money:
+    found = totals.total(totals.total_price(o) for o in n.shop.orders_of(n.it.index) if not o.test)
+    return Money(found[0], n.shop.options.currency)
+
+
 CUSTOMER: dict[str, Field] = {
+    "numberOfOrders": lambda n, a: str(len(n.shop.orders_of(n.it.index))),
+    "amountSpent": spent,
     "id": lambda n, a: gid("Customer", number(n)),
     "legacyResourceId": lambda n, a: str(number(n)),
     "createdAt": lambda n, a: stamp(n.it.created_at),

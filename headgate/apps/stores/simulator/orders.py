@@ -38,6 +38,7 @@ class Plan:
 
     created_at: int
     imported: bool
+    customer: int | None
     story: list[tuple[str, int]]
 
     @property
@@ -66,7 +67,11 @@ class OrderBook:
         count = max(self.options.orders, 1)
         created = self._from + (self._span * index + int(self._span * rng.random())) // count
         imported = rng.random() < 0.02
-        return Plan(created, imported, self._story(rng, created, until=self.options.opened_at)), rng
+        customer = self._buyer(rng)
+        return Plan(created, imported, customer, self._story(rng, created, until=self.options.opened_at)), rng
+
+    def _buyer(self, rng: Random) -> int | None:
+        return rng.randrange(self.options.customer_count) if rng.random() < 0.9 else None
 
     def _story(self, rng: Random, created: int, *, until: int) -> list[tuple[str, int]]:
         at, draw = created, rng.randrange(1000)
@@ -84,14 +89,14 @@ class OrderBook:
     def build(self, index: int) -> Order:
         """Seeded order `index`, with its history."""
         plan, rng = self.plan(index)
-        order = self.place(index, plan.created_at, rng, imported=plan.imported)
+        order = self.place(index, plan.created_at, rng, plan=plan)
         for kind, at in plan.story:
             HAPPENINGS[kind](order, at, rng)
         order.updated_at = plan.updated_at
         return order
 
     def place(
-        self, index: int, at: int, rng: Random, *, imported: bool = False, presentment: str | None = None
+        self, index: int, at: int, rng: Random, *, plan: Plan | None = None, presentment: str | None = None
     ) -> Order:
         """An order placed at `at`. `presentment`: the buyer's currency, where it is not left to the dice."""
         options = self.options
@@ -99,7 +104,8 @@ class OrderBook:
             presentment = options.currency
             if options.presentment and rng.random() < 0.3:
                 presentment = rng.choice(options.presentment)
-        customer = rng.randrange(options.customer_count) if rng.random() < 0.9 else None
+        customer = plan.customer if plan is not None else self._buyer(rng)
+        imported = plan is not None and plan.imported
         order = Order(
             index=index, customer=customer, currency=options.currency, presentment=presentment,
             taxes_included=options.taxes_included, test=rng.random() < 0.015, created_at=at,

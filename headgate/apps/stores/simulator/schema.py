@@ -98,8 +98,8 @@ def schema_for(version: str) -> GraphQLSchema:
 class Cost:
     """The points that a query may cost, from its text alone.
 
-    Objects cost 1, amounts nothing, a mutation 10, a connection 2 and its nodes' cost for each node up to ten, then
-    for every fifteenth. Shopify's own formula is not public in full; this one has its habits: size asked for counts,
+    Objects cost 1, amounts nothing, a mutation 10, a connection 2 and its nodes' cost for each node up to five, then
+    for every tenth. Shopify's own formula is not public in full; this one has its habits: size asked for counts,
     nesting multiplies, and more than 1,000 points for one query are refused.
     """
 
@@ -137,14 +137,20 @@ class Cost:
         if named is None or node.selection_set is None:
             return 0
         inner = self._selected(named, node.selection_set)
+        if node.name.value == "nodes" and parent.name == "QueryRoot":
+            return self._asked(node) * max(inner, 1)
         if named.name.endswith("Connection"):
             return 2 + self._size(node) * max(inner, 1)
         return inner if named.name in FREE or named.name.endswith("Edge") else 1 + inner
+
+    def _asked(self, node: FieldNode) -> int:
+        ids = value_from_ast_untyped(node.arguments[0].value, self.variables) if node.arguments else None
+        return len(ids) if isinstance(ids, list) else 1
 
     def _size(self, node: FieldNode) -> int:
         for argument in node.arguments:
             if argument.name.value in ("first", "last"):
                 size = value_from_ast_untyped(argument.value, self.variables)
                 if isinstance(size, int):
-                    return size if size <= 10 else 10 + -(-(size - 10) // 15)
+                    return size if size <= 5 else 5 + -(-(size - 5) // 10)
         return 1

@@ -116,7 +116,7 @@ class Shop:
         self.products: Table[Product] = Table(
             options.product_count, self.catalogue.product, lambda n: _dates(self.catalogue.product(n))
         )
-        self.redacted_customers: set[int] = set()
+        self._orders_of: dict[int, list[int]] | None = None
         self.listeners: list[Callable[[Change], None]] = []
         self.name = options.domain.partition(".")[0]
         self.updated_at = options.opened_at
@@ -129,6 +129,27 @@ class Shop:
     def _order_times(self, index: int) -> Times:
         plan, _ = self.book.plan(index)
         return plan.created_at, plan.updated_at, plan.processed_at
+
+    def orders_of(self, customer: int) -> list[Order]:
+        """The orders of one customer that are there now."""
+        if self._orders_of is None:
+            self._orders_of = {}
+            for index in range(self.orders.seeded):
+                self._bought(self.book.plan(index)[0].customer, index)
+            for index in range(self.orders.seeded, self.orders.next):
+                late = self.orders.get(index)
+                self._bought(late.customer if late is not None else None, index)
+        found = (self.orders.get(index) for index in self._orders_of.get(customer, ()))
+        return [order for order in found if order is not None]
+
+    def _bought(self, customer: int | None, index: int) -> None:
+        if customer is not None and self._orders_of is not None:
+            self._orders_of.setdefault(customer, []).append(index)
+
+    def placed(self, order: Order) -> None:
+        """A new order."""
+        self.orders.put(order.index, order)
+        self._bought(order.customer, order.index)
 
     def now(self) -> int:
         """The shop's time in whole seconds."""
