@@ -20,6 +20,7 @@ from headgate.surface.auth.tokens import Verifier, read_keys
 from headgate.surface.callers import Callers
 from headgate.surface.services import Door, Shared
 from headgate.surface.storage.service import StorageService
+from headgate.surface.storage.sweep import Report
 
 SECRET = "a secret of these tests that is long enough"
 A = "00000000-0000-4000-8000-00000000000a"
@@ -81,6 +82,40 @@ class Client:
         )
         assert reply.status_code == 200, reply.text
 
+    async def swept(self, grace_s: float = 0) -> Report:
+        """A whole sweep, after any that is on its way."""
+        assert self.service.sweeper is not None
+        for _ in range(1200):
+            if (report := await self.service.sweeper.sweep(grace_s)) is not None:
+                return report
+            await asyncio.sleep(0.05)
+        raise AssertionError("another sweep never ended")
+
+    async def cut_off(
+        self, method: str, path: str, headers: dict[str, str], pieces: list[bytes]
+    ) -> int | None:
+        """Send the beginning of a body, then break the connection; the status of an answer, if there was one."""
+        messages = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+        messages.append({"type": "http.disconnect"})
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return messages.pop(0) if len(messages) > 1 else messages[0]
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        named = {"authorization": f"Bearer {self.bearer}", **headers}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": f"/storage/v1/{path}",
+            "query_string": b"",
+            "headers": [(k.encode(), v.encode()) for k, v in named.items()],
+        }
+        await self.service(scope, receive, send)
+        return sent[0]["status"] if sent else None
+
     async def settled(self) -> None:
         """Return when all bytes to be removed are gone."""
         assert self.service.sweeper is not None
@@ -127,8 +162,3 @@ def kept_files(folder: Path) -> set[str]:
 async def named_versions(database: Database) -> set[str]:
     """The versions that objects name."""
     return {row["version"] for row in await database.fetch_all("select version from storage.objects")}
-
-
-async def leave_one_turn() -> None:
-    """Let other tasks run."""
-    await asyncio.sleep(0)

@@ -109,14 +109,22 @@ class Depot:
 
         Raises StorageError, or what the database says.
         """
+        await self.probe(target, version, head, begins=True)
+        return self.limit(target.bucket)
+
+    async def probe(self, target: Target, version: str, head: Head, *, begins: bool = False) -> None:
+        """Ask the policies whether such an object may be put, in a transaction that takes it back.
+
+        `begins`: also commit the line that announces the bytes.
+        """
         check_type(head.kind, target.bucket["allowed_mime_types"])
         probe = self.values(target, version, metadata(Body(head, Path(), head.size or 0)), head.user_metadata)
         async with self.acting(target.caller, "object.upload") as conn:
             async with conn.transaction(force_rollback=True):
                 await conn.execute(Q.upsert_object if target.upsert else Q.insert_object, probe)
-            await conn.execute("set local role none")
-            await conn.execute(Q.own_begin_write, {"version": version})
-        return self.limit(target.bucket)
+            if begins:
+                await conn.execute("set local role none")
+                await conn.execute(Q.own_begin_write, {"version": version})
 
     async def commit(self, target: Target, version: str, body: Body, *, upload: str | None = None) -> str:
         """Put the row of the bytes just written, under the caller's policies; the object's id.

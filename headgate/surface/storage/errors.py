@@ -89,7 +89,8 @@ def from_database(error: Exception) -> StorageError | None:
     if isinstance(error, database.RaiseException):
         # A policy or trigger of the application speaks to its clients.
         return invalid(error.diag.message_primary or "The database refused")
-    if isinstance(error, database.DataError | database.IntegrityError | database.ProgrammingError):
+    classes = database.DataError | database.IntegrityError | database.ProgrammingError
+    if isinstance(error, classes) and error.sqlstate:  # without one it is a mistake of ours
         return StorageError(
             400, "DatabaseError", "A policy or constraint of this bucket cannot take this request"
         )

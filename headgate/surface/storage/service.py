@@ -9,11 +9,12 @@ import structlog
 
 from headgate.base.errors import HeadgateError
 from headgate.db import errors as database
-from headgate.surface.storage import buckets, listing, objects, uploads
+from headgate.surface.storage import buckets, listing, objects, resumable, uploads
 from headgate.surface.storage.backends import open_backend
 from headgate.surface.storage.depot import Depot
 from headgate.surface.storage.errors import StorageError, from_database
 from headgate.surface.storage.exchange import Gone, Reply, Request, json_reply, respond
+from headgate.surface.storage.images import Images
 from headgate.surface.storage.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _BELOW: list[tuple[tuple[str, ...], str, Endpoint]] = [
     (("POST",), "object/list/", listing.list_objects),
     (_READ, "object/", objects.download),
     (("POST", "PUT"), "object/", uploads.upload),
+    (("OPTIONS", "POST", "HEAD", "PATCH", "DELETE"), "upload/resumable", resumable.resumable),
 ]
 _WHOLE: dict[tuple[str, str], Plain] = {
     ("POST", "object/move"): objects.move,
@@ -65,6 +67,7 @@ class StorageService:
         self._shared = shared
         self.depot: Depot | None = None
         self.sweeper: Sweeper | None = None
+        self.images: Images | None = None
 
     async def start(self) -> None:
         """Open the backend and begin sweeping."""
@@ -72,10 +75,13 @@ class StorageService:
         backend = open_backend(shared.settings)
         self.depot = Depot(shared.settings, shared.db, shared.callers, secret=shared.secret, backend=backend)
         self.sweeper = Sweeper(self.depot)
+        self.images = Images(self.depot)
         self.sweeper.start()
 
     async def close(self) -> None:
-        """Stop sweeping."""
+        """Stop sweeping and rendering."""
+        if self.images is not None:
+            await self.images.close()
         if self.sweeper is not None:
             await self.sweeper.close()
 
@@ -125,6 +131,10 @@ class StorageService:
         if method == "DELETE" and path.startswith("object/"):
             rest = path[len("object/") :]
             return await (objects.remove_one if "/" in rest else objects.remove)(depot, request, rest)
+        if self.images is not None and method in _READ and path.startswith("render/image/"):
+            return await self.images.serve(depot, request, path[len("render/image/") :])
+        if self.images is not None and method == "DELETE" and path.startswith("cdn/"):
+            return await self.images.purge(depot, request, path[len("cdn/") :])
         return await self._other(depot, request)
 
     async def _other(self, depot: Depot, request: Request) -> Reply:

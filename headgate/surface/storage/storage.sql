@@ -127,7 +127,7 @@ select version from storage.objects where bucket_id = %(bucket)s and (%(name)s::
 -- name: own_begin_upload
 insert into storage_internal.uploads
   (id, bucket_id, name, role, owner_id, is_signed, is_upsert, length_bytes, metadata, user_metadata, expires_at)
-values (%(id)s, %(bucket)s, %(name)s, %(role)s, %(owner_id)s, %(is_signed)s, %(is_upsert)s, %(length)s, %(metadata)s,
+values (%(id)s, %(bucket_id)s, %(name)s, %(role)s, %(owner_id)s, %(is_signed)s, %(is_upsert)s, %(length)s, %(metadata)s,
   %(user_metadata)s, now() + make_interval(secs => %(expiry_s)s))
 returning *
 

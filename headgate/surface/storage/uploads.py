@@ -75,11 +75,9 @@ async def signed_target(depot: Depot, path: str, token: str) -> Target:
     )
 
 
-async def may_upload(depot: Depot, target: Target) -> None:
+async def may_upload(depot: Depot, target: Target, head: Head | None = None) -> None:
     """Raise unless the policies let the caller put this object; changes nothing."""
-    version = new_version()
-    await depot.begin(target, version, Head(size=None, kind=_any_kind(target)))
-    await depot.abandon(version)
+    await depot.probe(target, new_version(), head or Head(kind=_any_kind(target)))
 
 
 def _any_kind(target: Target) -> str:
