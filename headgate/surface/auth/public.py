@@ -19,7 +19,8 @@ async def health(core: Core, request: AuthRequest) -> Answer:
 async def settings(core: Core, request: AuthRequest) -> Answer:
     """What a sign-in form needs to know."""
     chosen = core.settings
-    external = {
+    external: dict[str, bool] = {
+        **dict.fromkeys(core.providers.providers, True),
         "anonymous_users": chosen.auth_anonymous_users,
         "email": chosen.auth_email_enabled,
         "phone": bool(chosen.auth_sms_hook_url),

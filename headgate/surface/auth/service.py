@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from headgate.surface.services import Receive, Scope, Send, Shared
 
 PREFIX = "/auth/v1"
+#: Where browsers, providers and verifiers of tokens come without an API key, also when one is required.
+OPEN = frozenset({"/health", "/.well-known/jwks.json", "/verify", "/authorize", "/callback"})
 log = structlog.get_logger(__name__)
 _PART = re.compile(r"\{(\w+)\}")
 
@@ -89,6 +91,9 @@ class AuthService:
     async def _answer(self, scope: Scope, receive: Receive, headers: dict[str, str]) -> Answer:
         path = scope["path"].removeprefix(PREFIX) or "/"
         handler, params = self._find(scope["method"], path)
+        caller = await self._caller(scope)
+        if isinstance(caller, CallerError) and caller.code == "PGRST302" and path not in OPEN:
+            raise AuthError(401, "no_authorization", caller.message)
         client = scope.get("client") or ("", 0)
         request = AuthRequest(
             method=scope["method"],
@@ -97,7 +102,7 @@ class AuthService:
             query_string=scope["query_string"],
             headers=headers,
             raw_body=await self._body(receive, headers),
-            caller=await self._caller(scope),
+            caller=caller,
             ip=str(client[0]),
             request_id=scope.get("state", {}).get("request_id", ""),
         )
