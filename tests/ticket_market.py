@@ -140,11 +140,21 @@ async def history(db: Database, event_id: int, *, hours: float, every_s: int = 1
 
 @contextlib.asynccontextmanager
 async def serving(
-    db: Database, *, extras: Mapping[str, Any] | None = None, **settings: Any
+    db: Database,
+    *,
+    extras: Mapping[str, Any] | None = None,
+    publishable_key: str | None = None,
+    **settings: Any,
 ) -> AsyncIterator[str]:
     """The whole server on a free loopback port; gives its base address."""
     settings = {"jwt_secret": "a secret that only tests know, of 32 bytes", **settings}
-    server_app = create_app(Settings(_env_file=None, **settings), db, apps=[app], extras=extras)  # type: ignore[call-arg]
+    server_app = create_app(
+        Settings(_env_file=None, **settings),  # type: ignore[call-arg]
+        db,
+        apps=[app],
+        extras=extras,
+        publishable_key=publishable_key,
+    )
     config = uvicorn.Config(
         server_app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
     )

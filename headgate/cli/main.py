@@ -20,6 +20,7 @@ _COMMANDS = {
     "doctor": "headgate.cli.status",
     "migrate": "headgate.cli.database",
     "gen": "headgate.cli.gen",
+    "admin": "headgate.cli.admin",
     "jobs": "headgate.cli.jobs",
     "run": "headgate.cli.work",
     "runs": "headgate.cli.work",

@@ -178,6 +178,7 @@ def _show(settings: Settings, parts: Parts, keys: Mapping[str, str], *, seconds:
     table = Table.grid(padding=(0, 2))
     for label, value in (
         ("Pages", f"{url}/"),
+        ("Administrator", "headgate admin create EMAIL"),
         ("Supabase URL", url),
         ("API", f"{url}/api"),
         ("API description", f"{url}/api/openapi.json"),

@@ -146,12 +146,12 @@ function Shell({ manifest }) {
   return html`<a class="skip" href="#main" onClick=${skip}>Skip to the page</a><div class="frame">
     <header class="phone-bar"><a class="brand" href="#/"><img src="static/icon.svg" alt="" width="24" height="24" />Headgate</a>
       <button class="icon" type="button" aria-label=${open ? "Close the menu" : "Open the menu"} aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>${open ? ICONS.close : ICONS.menu}</button></header>
-    <div class=${`side ${open ? "open" : ""}`}><div class="side-head"><a class="brand" href="#/"><img src="static/icon.svg" alt="" width="24" height="24" />Headgate</a>
+    <aside aria-label="Console" class=${`side ${open ? "open" : ""}`}><div class="side-head"><a class="brand" href="#/"><img src="static/icon.svg" alt="" width="24" height="24" />Headgate</a>
         ${open ? html`<button class="icon" type="button" aria-label="Close" onClick=${() => setOpen(false)}>${ICONS.close}</button>` : null}</div>
       <button class="find" type="button" onClick=${() => find(true)}>Go to<kbd>Ctrl K</kbd></button>
       <${Nav} manifest=${manifest} who=${who} at=${at} />
       <div class="live-line"><${LiveDot} /></div>
-      <div class="side-foot"><${Account} who=${who} /><${Theme} /></div></div>
+      <div class="side-foot"><${Account} who=${who} /><${Theme} /></div></aside>
     <main class="page" id="main" ref=${main} tabindex="-1"><${Page} manifest=${manifest} at=${at} who=${who} /></main></div>
     ${finding && html`<${Palette} manifest=${manifest} who=${who} onClose=${() => find(false)} />`}`;
 }

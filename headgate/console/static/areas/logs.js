@@ -1,6 +1,6 @@
 // What is kept in the database of what happened: administrators' deeds, findings of checks, drift, failed jobs.
 import { html, useEffect, useState } from "../names.js";
-import { ask, useAsk, view } from "../client.js";
+import { ask, client, useAsk, view } from "../client.js";
 import { Badge, Empty, Failure, Stale } from "../ui.js";
 import { Bones, Code, Dialog, Pager, Tabs } from "../widgets.js";
 import { ago, when } from "../format.js";
@@ -15,6 +15,7 @@ const KINDS = {
 };
 
 function asked(kind) {
+  if (kind === "sign_ins") return client.schema("console").rpc("sign_ins", {}, { get: true });
   if (kind === "failures") return view("jobs").select("id,kind,key,error_code,error,attempt,args,at:finished_at").eq("state", "failed");
   return view(kind).select("*");
 }

@@ -13,15 +13,16 @@ export default function Overview({ who, manifest }) {
 }
 
 /** What answers, asked of the parts themselves. */
+const PARTS = [["Server", "/health"], ["Sign-in", "/auth/v1/health"], ["Storage", "/storage/v1/status"]];
+
 function useHealth() {
   const [value, set] = useState({});
   useEffect(() => {
     let stopped = false;
     const look = async () => {
-      const asked = { Server: "/health", Sign_in: "/auth/v1/health", Storage: "/storage/v1/status" };
       const found = {};
-      await Promise.all(Object.entries(asked).map(async ([name, path]) => {
-        try { const reply = await fetch(path); found[name] = reply.ok ? "good" : reply.status === 404 && name !== "Server" ? null : "bad"; } catch { found[name] = "bad"; }
+      await Promise.all(PARTS.map(async ([name, path]) => {
+        try { found[name] = (await fetch(path)).ok ? "good" : "bad"; } catch { found[name] = "bad"; }
       }));
       if (!stopped) set(found);
     };
@@ -32,9 +33,11 @@ function useHealth() {
   return value;
 }
 
+/** The parts in fixed places, so that answers that come one by one move nothing. */
 function Health({ extra = [] }) {
   const found = useHealth();
-  const parts = [...Object.entries(found).filter(([, tone]) => tone).map(([name, tone]) => [name.replace("_", "-"), tone, tone === "good" ? "answers" : "does not answer"]), ...extra];
+  const words = { good: "answers", bad: "does not answer" };
+  const parts = [...PARTS.map(([name]) => [name, found[name] || "", words[found[name]] || "asking"]), ...extra];
   return html`<div class="health" aria-label="Health" role="group">${parts.map(([name, tone, text]) => html`<span class=${`dot ${tone}`} key=${name}><i></i>${name} <span class="quiet">${text}</span></span>`)}</div>`;
 }
 
@@ -62,11 +65,11 @@ function Desk() {
       <${Stat} label="Waiting" value=${count(waiting)} note=${`${count(d.jobs.scheduled || 0)} scheduled`} />
       <${Stat} label="Done, last hour" value=${count(d.jobs.done_1h || 0)} note="jobs" />
       <${Stat} label="Failed" tone=${d.jobs.failed ? "up" : ""} value=${count(d.jobs.failed || 0)} note=${d.jobs.failed ? html`<a class="name" href="#/jobs?state=failed">look at them</a>` : "none kept"} />
-      <${Stat} label="Workers" tone=${alive.length ? "" : "up"} value=${count(alive.length)} note=${alive.length ? `${count(alive.reduce((n, w) => n + w.concurrency, 0))} at a time` : "headgate work"} />
+      <${Stat} label="Workers" tone=${alive.length ? "" : "up"} value=${count(alive.length)} note=${alive.length ? `${count(alive.reduce((n, w) => n + w.concurrency, 0))} at a time` : "start: headgate work"} />
       <${Stat} label="Database" value=${size(d.database.bytes)} note=${`PostgreSQL ${d.database.version.split(" ")[0]}`} />
     </dl>
-    <div class="card"><${Health} extra=${[["Database", "good", `up ${duration((Date.now() - Date.parse(d.database.started_at)) / 1000)}, ${count(d.database.connections)} of ${count(d.database.max_connections)} connections`], ["Workers", alive.length ? "good" : "bad", alive.length ? "alive" : "none"]]} /></div>
-    <div class="cols"><section class="card"><div class="card-head"><div><h2>Rows collected</h2><p>Seen by finished runs, by hour, the last 24.</p></div></div><${Hours} hours=${d.hours} /></section>
+    <div class="card"><${Health} extra=${[["Database", "good", `${count(d.database.connections)} of ${count(d.database.max_connections)} connections`], ["Workers", alive.length ? "good" : "bad", alive.length ? "alive" : "none"]]} /></div>
+    <div class="cols even"><section class="card"><div class="card-head"><div><h2>Rows collected</h2><p>Seen by finished runs, by hour, the last 24.</p></div></div><${Hours} hours=${d.hours} /></section>
       <section class="card"><div class="card-head"><h2>Needs attention</h2></div><div class="fixed" style=${{ height: "252px" }} tabindex="0" role="region" aria-label="Problems">${d.problems.length ? html`<ul>${d.problems.map((p) => html`<li class="line" key=${p.what + p.id + p.subject}><${Problem} problem=${p} /></li>`)}</ul>` : html`<p class="quiet small">Nothing. Failed jobs, findings of checks, held batches and stopped hosts appear here.</p>`}</div></section></div>
     <section class="card"><div class="card-head"><h2>In progress</h2><a class="button plain" href="#/runs">All runs</a></div><div class="fixed" style=${{ height: "264px" }} tabindex="0" role="region" aria-label="Runs in progress">
       ${d.running.length ? html`<ul>${d.running.map((r) => html`<li class="line" key=${r.id}><div class="row spread"><a class="name" href=${`#/runs/${r.id}`}>${r.source}${r.key ? ` · ${r.key}` : ""}</a><span class="quiet small">${pace(r)}</span></div>
