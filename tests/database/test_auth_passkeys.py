@@ -183,7 +183,8 @@ async def test_passkeys_malformed_bodies_are_400(database: Database, tmp_path: P
         changes: list[Any] = [
             lambda _: {}, lambda _: None, lambda _: "x", lambda _: {"id": 1}, lambda good: {**good, "response": None},
             lambda good: {**good, "rawId": "%%%"}, lambda good: {**good, "id": "x"}, lambda good: {**good, "type": "x"},
-            lambda good: {**good, "x": "y" * 20_000}, response(authenticatorData="AAAA"), response(authenticatorData=""),
+            lambda good: {**good, "x": "y" * 20_000}, response(authenticatorData="AAAA"),
+            response(authenticatorData=""),
             response(clientDataJSON=b64(b"\xff\xfe")), response(clientDataJSON=b64(b"[]")), response(clientDataJSON=1),
             response(clientDataJSON=b64(b'{"type": 1}')), response(signature=None), response(userHandle=None),
             response(userHandle="é"), response(authenticatorData=b64(os.urandom(500))),

@@ -61,3 +61,6 @@ delete from auth.webauthn_credentials where user_id = %(id)s
 
 -- name: end
 delete from auth.sessions where user_id = %(id)s
+
+-- name: invited
+update auth.users set invited_at = now(), updated_at = now() where id = %(id)s

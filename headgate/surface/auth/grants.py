@@ -61,20 +61,15 @@ async def id_token(core: Core, request: AuthRequest) -> Answer:
                 require_manual_linking(core)
                 target = (await core.signed(conn, request)).user["id"]
                 user = await linking.link(core, conn, request, provider, profile, target=target)
-                refused = None
             else:
-                outcome = await linking.enter(core, conn, request, provider, profile)
-                user, refused = outcome.user, outcome.refused
-            if refused is None:
-                session = await sessions.open_session(
-                    core, conn, user, request, method="oauth", provider=provider.name
-                )
+                user = await linking.enter(core, conn, request, provider, profile)
+            session = await sessions.open_session(
+                core, conn, user, request, method="oauth", provider=provider.name
+            )
     except errors.UniqueViolation:
         raise AuthError(
             422, "conflict", "The account was changed at the same moment; sign in again"
         ) from None
-    if refused is not None:
-        raise refused
     return Answer(body=session)
 
 

@@ -8,7 +8,6 @@ somebody proves it: a stranger may have made it.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 
 from headgate.db import Connection, Jsonb
 from headgate.db.queries import load
@@ -23,18 +22,12 @@ from headgate.surface.auth.users import Row, one
 Q = load("headgate.surface.auth", "linking.sql")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """The user, or why they may not come in although what was written shall stay (`refused`)."""
-
-    user: Row
-    refused: AuthError | None = None
-
-
 async def enter(
     core: Core, conn: Connection, request: AuthRequest, provider: Provider, profile: Profile
-) -> Outcome:
-    """The account of a profile, found, linked or made. Raises AuthError when there is none to be."""
+) -> Row:
+    """The account of a profile, found, linked or made. Raises AuthError when there is none to be; nothing is to be
+    kept then.
+    """
     if not profile.email and not provider.email_optional:
         raise AuthError(422, "validation_failed", "Error getting user email from external provider")
     # Two callbacks of one person at once must not make two accounts.
@@ -48,6 +41,8 @@ async def enter(
         await _refresh(conn, user["id"], provider, profile)
         new = False
     else:
+        if profile.email and not profile.verified and not core.settings.auth_autoconfirm:
+            raise _unproved(provider)  # no row may hold an address for whom it might not belong to
         owner = await _owner(conn, profile)
         new = owner is None
         user = await _make(core, conn, request, provider, profile) if owner is None else owner
@@ -123,20 +118,24 @@ async def _refresh(conn: Connection, user_id: uuid.UUID, provider: Provider, pro
 async def _confirmed(
     core: Core, conn: Connection, request: AuthRequest, provider: Provider, profile: Profile,
     *, user_id: uuid.UUID, new: bool,
-) -> Outcome:  # fmt: skip
-    """Let in who has proved an address, or needs none; else say how to prove it."""
+) -> Row:  # fmt: skip
+    """Let in who has proved an address, or needs none. Raises AuthError 422 that says how to prove it."""
     user = await users.existing(conn, user_id)
     proved = (user["email"], True) in profile.emails
     if user["email"] and user["email_confirmed_at"] is None and proved:
         await _take_over(conn, user, provider, profile)
         await core.audit(conn, "user_signedup", user, request, provider=provider.name)
-        return Outcome(await users.existing(conn, user_id))
+        return await users.existing(conn, user_id)
     if users.is_confirmed(user) or (not profile.email and provider.email_optional):
         action = "user_signedup" if new else "login"
         await core.audit(conn, action, user, request, provider=provider.name)
-        return Outcome(user)
+        return user
+    raise _unproved(provider)
+
+
+def _unproved(provider: Provider) -> AuthError:
     told = f"Unverified email with {provider.name}. Verify the email with {provider.name} in order to sign in"
-    return Outcome(user, AuthError(422, "provider_email_needs_verification", told))
+    return AuthError(422, "provider_email_needs_verification", told)
 
 
 async def _take_over(conn: Connection, user: Row, provider: Provider, profile: Profile) -> None:

@@ -156,19 +156,13 @@ async def _arrived(
         async with core.db.transaction() as conn:
             if target is not None:
                 user = await linking.link(core, conn, request, provider, profile, target=target)
-                refused = None
             else:
-                outcome = await linking.enter(core, conn, request, provider, profile)
-                user, refused = outcome.user, outcome.refused
-            if refused is None:
-                url = await _let_in(core, conn, request, flow=flow, user=user, tokens=tokens)
+                user = await linking.enter(core, conn, request, provider, profile)
+            return await _let_in(core, conn, request, flow=flow, user=user, tokens=tokens)
     except errors.UniqueViolation:
         raise AuthError(
             422, "conflict", "The account was changed at the same moment; sign in again"
         ) from None
-    if refused is not None:
-        raise refused
-    return url
 
 
 async def _fetched(
