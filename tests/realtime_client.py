@@ -15,6 +15,7 @@ import uvicorn
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from headgate.base.settings import Settings
 from headgate.db import Database
@@ -114,6 +115,8 @@ class Client:
             async for message in self.connection:
                 self._take(message)
                 self._more.set()
+        except ConnectionClosed:
+            pass  # how it was closed is told below
         finally:
             self.closed = (self.connection.close_code or 1006, self.connection.close_reason or "")
             self._more.set()
