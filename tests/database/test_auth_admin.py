@@ -210,15 +210,6 @@ async def test_admin_deletes_users_for_good_or_softly(database: Database, tmp_pa
         assert await new_user(auth) != session["user"]["id"]  # the address is free again
 
 
-    "signup": 1,
-    "invite": 1,
-    "magiclink": 1,
-    "recovery": 1,
-    "email_change_current": 2,
-    "email_change_new": 2,
-}
-
-
 async def generate(auth: Auth, kind: str, **more: Any) -> Any:
     """POST /admin/generate_link."""
     body = {"type": kind, "email": "a@example.com", **more}
