@@ -147,7 +147,10 @@ def test_what_the_product_asks_costs_less_than_a_thousand_points_and_bigger_page
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("{ orders { edges { node { id refunds { id refundLineItems { edges { node { id } } } } } } } }", "within a list"),
+        (
+            "{ orders { edges { node { id refunds { id refundLineItems { edges { node { id } } } } } } } }",
+            "within a list",
+        ),
         ("{ orders { edges { node { name lineItems { edges { node { id } } } } } } }", "must select the id"),
         ("{ orders { edges { node { id } } } customers { edges { node { id } } } }", "exactly one"),
         ("{ shop { id } }", "connection field as the top-level"),
@@ -161,7 +164,8 @@ def test_what_the_product_asks_costs_less_than_a_thousand_points_and_bigger_page
         ),
         (
             "{ locations { edges { node { id inventoryLevels { edges { node { id item { id } location { id"
-            " inventoryLevels { edges { node { id location { inventoryLevels { edges { node { id } } } } } } } } } } } } } } }",
+            " inventoryLevels { edges { node { id location { inventoryLevels { edges { node { id } } } } "
+            " } } } } } } } } } } }",
             "nesting depth",
         ),
     ],

@@ -113,7 +113,7 @@ class Cost:
         """The cost of one operation."""
         root = self.schema.get_root_type(operation.operation)
         base = 10 if operation.operation.value == "mutation" else 0
-        return base + self._selected(root, operation.selection_set)
+        return max(1, base + self._selected(root, operation.selection_set))
 
     def _selected(self, parent: Any, selections: SelectionSetNode | None) -> int:
         total, inline = 0, 0
