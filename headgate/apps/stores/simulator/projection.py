@@ -53,6 +53,8 @@ class Part:
     args: dict[str, Any]
     shape: Shape | None
     many: bool
+    #: a connection lies somewhere within this object
+    deep: bool = False
 
 
 @dataclass
@@ -113,10 +115,21 @@ class Projection:
         if parent is not None:
             values["__parentId"] = parent
         yield Line(depth, values)
-        for part in shape.of(node.kind)[1]:
+        for below, child in self._children(shape, node):
+            yield from self._below(below, child, values["id"], depth + 1)
+
+    def _children(self, shape: Shape, node: Any) -> Iterator[tuple[Shape, Any]]:
+        """What the connections of an object give, and those of objects within it."""
+        fields, connections = shape.of(node.kind)
+        for part in connections:
             below = cast(Shape, part.shape)
             for child in part.read(node, part.args).nodes:
-                yield from self._below(below, child, values["id"], depth + 1)
+                yield below, child
+        for part in fields:
+            if part.deep:
+                within = part.read(node, part.args)
+                if within is not None:
+                    yield from self._children(cast(Shape, part.shape), within)
 
 
 def dump(values: dict[str, Any]) -> bytes:
@@ -205,7 +218,8 @@ class Compiler:
         for kind in kinds:
             self.connections = before
             fields, connections = shape.of(kind.name)
-            if connections and not any(p.alias == "id" for p in fields):
+            nested = connections or any(p.deep for p in fields)
+            if nested and not any(p.alias == "id" for p in fields):
                 raise NotBulk("The parent of a nested connection must select the id field without an alias.")
             for part in (*fields, *connections):
                 if part.shape is not None:
@@ -243,7 +257,13 @@ class Compiler:
             below = self._connection(definition.type, node, depth=shape.depth + 1, in_list=shape.in_list)
         elif not is_leaf_type(named) and node.selection_set:
             below = Shape(self, named, (node.selection_set,), shape.depth, in_list=shape.in_list or many)
-        return Part(alias, FIELDS[type_.name][name], args, below, many=many)
+        deep = below is not None and not named.name.endswith("Connection") and self._deep(below)
+        return Part(alias, FIELDS[type_.name][name], args, below, many=many, deep=deep)
+
+    def _deep(self, shape: Shape) -> bool:
+        kinds = self.schema.get_possible_types(shape.type) if is_abstract_type(shape.type) else [shape.type]
+        parts = [shape.of(k.name) for k in kinds if k.name in FIELDS]
+        return any(connections or any(p.deep for p in fields) for fields, connections in parts)
 
     def _on(self, selections: SelectionSetNode, type_: GraphQLObjectType) -> Iterator[FieldNode]:
         for node in selections.selections:
