@@ -153,6 +153,8 @@ class IdentityProvider:
         app.router.add_get("/user", self._github_user)
         app.router.add_get("/user/emails", self._github_emails)
         app.router.add_post("/captcha", self._captcha)
+        app.router.add_post("/test/person", self._change_person)
+        app.router.add_get("/test/id_token", self._issue)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -311,6 +313,13 @@ class IdentityProvider:
             mine = {"email": self.person.email, "primary": True, "verified": self.person.email_verified}
             listed.append(mine)
         return web.json_response(listed)
+
+    async def _change_person(self, request: web.Request) -> web.Response:
+        self.person = Person(**json.loads(await request.text()))
+        return web.Response()
+
+    async def _issue(self, request: web.Request) -> web.Response:
+        return web.Response(text=self.id_token(self.claims(nonce=request.query.get("nonce") or None)))
 
     async def _captcha(self, request: web.Request) -> web.StreamResponse:
         form = {k: str(v) for k, v in (await request.post()).items()}
