@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headgate.apps.stores import api, privacy, webhook_jobs
+from headgate.apps.stores.screens import SCREENS
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.sources import BULK
 from headgate.apps.stores.totals import DAILY, SALES
@@ -29,5 +30,6 @@ app = App(
         Schedule(name="stores.inbox_care", kind="stores.inbox_care", every_s=60.0),
     ),
     api=api.router,
+    screens=SCREENS,
     settings=StoresSettings,
 )

@@ -1,6 +1,6 @@
 -- name: waiting
 select id, topic, shop_domain, triggered_at, received_at, connection_ids, payload
-  from stores.webhook_inbox where id = %(inbox)s and state = 'received';
+  from stores.webhook_inbox where id = %(inbox)s and state = 'received' and payload is not null;
 
 -- name: done
 update stores.webhook_inbox set state = %(state)s, note = coalesce(%(note)s, note), applied_at = clock_timestamp()

@@ -58,24 +58,17 @@ declare
   -- Orders that Shopify does not name stay the merchant's records; they lose the link to the person all the same.
   v_linked bigint[] := stores.orders_of_customer(p_connection, p_customer, p_orders);
   v_named text := '[/": ](' || array_to_string(p_customer || p_orders, '|') || ')([",} ]|$)';
-  v_counts jsonb := '{}';
+  v_counts jsonb;
   v_n bigint;
 begin
-  insert into stores.redactions (connection_id, kind, shopify_id)
-  select p_connection, 'customer', p_customer where p_customer is not null
-  union all
-  select p_connection, 'order', o from unnest(p_orders) o
-  on conflict do nothing;
-  update public.shop_customers
-     set first_name = null, last_name = null, email = null, phone = null, tags = '{}', locale = null, redacted = true
+  v_counts := stores.redact_people(p_connection, p_customer, p_orders);
+  update public.shop_customers set tags = '{}', locale = null
    where connection_id = p_connection and shopify_id = p_customer;
-  get diagnostics v_n = row_count;
-  v_counts := v_counts || jsonb_build_object('customers', v_n);
   update public.shop_orders
      set customer_id = null, tags = case when shopify_id = any (p_orders) then '{}' else tags end
    where connection_id = p_connection and shopify_id = any (v_linked);
   get diagnostics v_n = row_count;
-  v_counts := v_counts || jsonb_build_object('orders', v_n);
+  v_counts := v_counts || jsonb_build_object('shop_orders', v_n);
   update public.shop_refunds set note = null
    where connection_id = p_connection and order_id = any (v_linked) and note is not null;
   get diagnostics v_n = row_count;
@@ -105,7 +98,9 @@ declare
   v_n bigint;
   t record;
 begin
-  for t in select k.place from stores.kept_tables() k order by k.place::text loop
+  v_counts := stores.erase_rows(p_connection);
+  for t in select k.place from stores.kept_tables() k where k.place <> 'stores.connections'::regclass
+            order by k.place::text loop
     execute format('delete from %s where connection_id = $1', t.place) using p_connection;
     get diagnostics v_n = row_count;
     if v_n > 0 then
