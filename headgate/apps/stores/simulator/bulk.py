@@ -161,7 +161,7 @@ class Bulk:
         path = self.folder / f"{operation.token}.jsonl"
         with path.open("wb") as file:
             whole = await self._write(operation, file)
-        operation.path, operation.size = path, path.stat().st_size
+        operation.path = path
         while loop.time() < begun + self.seconds and not operation.cancel:  # noqa: ASYNC110 - a mutation sets it
             await asyncio.sleep(min(0.02, self.seconds))
         if operation.cancel:
@@ -203,6 +203,7 @@ class Bulk:
         for line in spoil.rest():
             file.write(line)
         file.flush()
+        operation.size = file.tell()  # what Shopify says, also where the file is cut short
         spoil.cut(file)
         return stop is None
 
