@@ -13,8 +13,8 @@ def _bags(*names: str) -> str:
 
 
 ORDER = (
-    "id name createdAt processedAt updatedAt cancelledAt closedAt cancelReason test edited taxesIncluded tags sourceName"
-    " displayFinancialStatus displayFulfillmentStatus currencyCode presentmentCurrencyCode customer { id } "
+    "id name createdAt processedAt updatedAt cancelledAt closedAt cancelReason test edited taxesIncluded tags"
+    " sourceName displayFinancialStatus displayFulfillmentStatus currencyCode presentmentCurrencyCode customer { id } "
     + _bags("totalPriceSet", "currentTotalPriceSet", "currentSubtotalPriceSet", "currentTotalDiscountsSet")
     + " "
     + _bags("currentTotalTaxSet", "totalShippingPriceSet", "totalRefundedSet", "totalTipReceivedSet")
@@ -34,16 +34,20 @@ SALE = (
     + _bags(
         "totalAmount", "totalTaxAmount", "totalDiscountAmountBeforeTaxes", "totalDiscountAmountAfterTaxes"
     )
-    + " ... on ProductSale { lineItem { id } } ... on GiftCardSale { lineItem { id } } ... on TipSale { lineItem { id } }"
+    + " ... on ProductSale { lineItem { id } } ... on GiftCardSale { lineItem { id } }"
+    + " ... on TipSale { lineItem { id } }"
 )
 CUSTOMER = (
-    "id createdAt updatedAt firstName lastName state locale tags verifiedEmail numberOfOrders"
-    " amountSpent { amount currencyCode } defaultEmailAddress { emailAddress } defaultPhoneNumber { phoneNumber }"
+    "id createdAt updatedAt firstName lastName state locale tags verifiedEmail"
+    " defaultEmailAddress { emailAddress } defaultPhoneNumber { phoneNumber }"
 )
 PRODUCT = (
     "id createdAt updatedAt publishedAt title handle vendor productType status tags isGiftCard totalInventory"
 )
-VARIANT = "id updatedAt title sku barcode position price compareAtPrice inventoryQuantity product { id } inventoryItem { id"
+VARIANT = (
+    "id updatedAt title sku barcode position price compareAtPrice inventoryQuantity product { id }"
+    " inventoryItem { id"
+)
 LEVEL = (
     "id updatedAt location { id name } item { id }"
     ' quantities(names: ["available", "on_hand", "committed", "incoming"]) { name quantity }'
@@ -81,7 +85,7 @@ _ORDER_CHILDREN = (
     f" sales(first: $sales) {{ nodes {{ {SALE} }} {_MORE} }} }} {_MORE} }}"
 )
 _SIZES = "$lines: Int!, $linesAfter: String, $agreements: Int!, $agreementsAfter: String, $sales: Int!"
-_LEVELS = f"inventoryLevels(first: 10) {{ nodes {{ {LEVEL} }} {_MORE} }}"
+_LEVELS = f"inventoryLevels(first: 3) {{ nodes {{ {LEVEL} }} {_MORE} }}"
 
 #: A page of changed objects, oldest change first.
 PAGES = {
@@ -110,7 +114,7 @@ NODES = {
     "customers": f"query HeadgateCustomer($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {CUSTOMER} }} }} }}",
     "products": (
         "query HeadgateProduct($ids: [ID!]!, $after: String) { nodes(ids: $ids) { ... on Product {"
-        f" {PRODUCT} variants(first: 20, after: $after) {{ nodes {{ {VARIANT} {_LEVELS} }} }} {_MORE} }} }} }} }}"
+        f" {PRODUCT} variants(first: 10, after: $after) {{ nodes {{ {VARIANT} {_LEVELS} }} }} {_MORE} }} }} }} }}"
     ),
     "inventory": (
         "query HeadgateStock($ids: [ID!]!) { nodes(ids: $ids) { ... on InventoryItem { id"
@@ -130,9 +134,8 @@ REFUNDS = (
     + f" }} {_MORE} }} }} }} }}"
 )
 COUNTS = {
-    "orders": "query HeadgateCount($query: String) { ordersCount(limit: null, query: $query) { count precision } }",
-    "customers": "query HeadgateCount($query: String) { customersCount(limit: null, query: $query) { count precision } }",
-    "products": "query HeadgateCount($query: String) { productsCount(limit: null, query: $query) { count precision } }",
+    name: f"query HeadgateCount($query: String) {{ {name}Count(limit: null, query: $query) {{ count precision }} }}"
+    for name in ("orders", "customers", "products")
 }
 #: Numbers only, to find what was deleted without a word.
 IDS = {
@@ -147,7 +150,8 @@ _OPERATION = (
     "id status errorCode createdAt completedAt objectCount rootObjectCount fileSize url partialDataUrl query"
 )
 RUN_BULK = (
-    "mutation HeadgateBulk($query: String!, $group: Boolean!) { bulkOperationRunQuery(query: $query, groupObjects: $group)"
+    "mutation HeadgateBulk($query: String!, $group: Boolean!) {"
+    " bulkOperationRunQuery(query: $query, groupObjects: $group)"
     f" {{ bulkOperation {{ {_OPERATION} }} userErrors {{ code field message }} }} }}"
 )
 BULK_NODE = (

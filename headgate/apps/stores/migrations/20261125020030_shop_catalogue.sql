@@ -13,9 +13,6 @@ create table public.shop_customers (
     locale text,
     tags text[] not null default '{}',
     verified_email boolean,
-    orders_count bigint,
-    amount_spent numeric,
-    currency text,
     redacted boolean not null default false,
     primary key (connection_id, shopify_id)
 );

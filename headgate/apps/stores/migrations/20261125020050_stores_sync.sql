@@ -75,6 +75,7 @@ create table stores.bulk_operations (
     roots bigint not null default 0,
     rejected bigint not null default 0,
     duplicates bigint not null default 0,
+    late_polls integer not null default 0,
     orphans bigint not null default 0,
     attempts integer not null default 0,
     missing jsonb not null default '[]',

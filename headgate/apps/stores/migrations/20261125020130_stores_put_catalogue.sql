@@ -10,7 +10,7 @@ declare
 begin
     insert into public.shop_customers
         (connection_id, shopify_id, version, created_at, updated_at, first_name, last_name, email, phone, state,
-         locale, tags, verified_email, orders_count, amount_spent, currency, redacted)
+         locale, tags, verified_email, redacted)
     select
         p_connection, l.id, l.version, (l.doc ->> 'createdAt')::timestamptz,
         coalesce((l.doc ->> 'updatedAt')::timestamptz, stores.plain_version(l.version)),
@@ -19,8 +19,7 @@ begin
         case when k.shopify_id is null then coalesce(l.doc #>> '{defaultEmailAddress,emailAddress}', l.doc ->> 'email') end,
         case when k.shopify_id is null then coalesce(l.doc #>> '{defaultPhoneNumber,phoneNumber}', l.doc ->> 'phone') end,
         l.doc ->> 'state', l.doc ->> 'locale', stores.texts(l.doc -> 'tags'), (l.doc ->> 'verifiedEmail')::boolean,
-        (l.doc ->> 'numberOfOrders')::bigint, (l.doc #>> '{amountSpent,amount}')::numeric,
-        l.doc #>> '{amountSpent,currencyCode}', k.shopify_id is not null
+        k.shopify_id is not null
     from pg_temp.store_lines l
         left join stores.redactions k on k.connection_id = p_connection and k.kind = 'customer' and k.shopify_id = l.id
     where l.kind = 'c'
@@ -32,8 +31,7 @@ begin
         update public.shop_customers t set
             version = f.version, created_at = f.created_at, updated_at = f.updated_at, first_name = f.first_name,
             last_name = f.last_name, email = f.email, phone = f.phone, state = f.state, locale = f.locale,
-            tags = f.tags, verified_email = f.verified_email, orders_count = f.orders_count,
-            amount_spent = f.amount_spent, currency = f.currency, redacted = f.redacted
+            tags = f.tags, verified_email = f.verified_email, redacted = f.redacted
         from (
             select distinct on (shopify_id) * from (
                 select
@@ -45,10 +43,7 @@ begin
                     case when k.shopify_id is null then coalesce(l.doc #>> '{defaultEmailAddress,emailAddress}', l.doc ->> 'email') end as email,
                     case when k.shopify_id is null then coalesce(l.doc #>> '{defaultPhoneNumber,phoneNumber}', l.doc ->> 'phone') end as phone,
                     l.doc ->> 'state' as state, l.doc ->> 'locale' as locale, stores.texts(l.doc -> 'tags') as tags,
-                    (l.doc ->> 'verifiedEmail')::boolean as verified_email,
-                    (l.doc ->> 'numberOfOrders')::bigint as orders_count,
-                    (l.doc #>> '{amountSpent,amount}')::numeric as amount_spent,
-                    l.doc #>> '{amountSpent,currencyCode}' as currency, k.shopify_id is not null as redacted,
+                    (l.doc ->> 'verifiedEmail')::boolean as verified_email, k.shopify_id is not null as redacted,
                     l.line as at_line
                 from pg_temp.store_lines l
                 left join stores.redactions k on k.connection_id = p_connection and k.kind = 'customer' and k.shopify_id = l.id
@@ -59,10 +54,10 @@ begin
         ) f
         where t.connection_id = p_connection and t.shopify_id = f.shopify_id and f.version >= t.version
           and (t.created_at, t.updated_at, t.first_name, t.last_name, t.email, t.phone, t.state, t.locale, t.tags,
-               t.verified_email, t.orders_count, t.amount_spent, t.currency, t.redacted)
+               t.verified_email, t.redacted)
               is distinct from
               (f.created_at, f.updated_at, f.first_name, f.last_name, f.email, f.phone, f.state, f.locale, f.tags,
-               f.verified_email, f.orders_count, f.amount_spent, f.currency, f.redacted);
+               f.verified_email, f.redacted);
         get diagnostics v_changed = row_count;
     end if;
     return v_added + v_changed;

@@ -1,0 +1,106 @@
+"""What the sync's jobs of one process share: settings, tokens, the wire, and the shop that a job is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from headgate.apps.stores.client import Shopify
+from headgate.apps.stores.settings import StoresSettings
+from headgate.apps.stores.tokens import Tokens
+from headgate.apps.stores.wire import Wire
+from headgate.base.settings import Settings
+from headgate.db import Connection, Database, Jsonb
+from headgate.db.queries import load
+from headgate.engine.jobs import Cancel, JobContext
+from headgate.engine.manifest import App, Handler, Services
+
+Q = load("headgate.apps.stores", "sync.sql")
+ENTITIES = ("orders", "customers", "products")
+#: Shopify's clock and ours, and writes that become visible late: so much is read again.
+OVERLAP = timedelta(minutes=2)
+_wire: ContextVar[Wire] = ContextVar("stores_wire")
+
+
+@dataclass(frozen=True)
+class Means:
+    """Made once per process and handler factory."""
+
+    db: Database
+    app: App
+    settings: StoresSettings
+    tokens: Tokens
+    data_dir: Path
+
+    @classmethod
+    def of(cls, services: Services) -> Means:
+        """From what the composition root hands out."""
+        settings = StoresSettings.of(services.settings)
+        data_dir = Path(services.settings.get("data_dir") or Settings().data_dir)
+        tokens = Tokens(services.db, settings, data_dir=data_dir)
+        return cls(services.db, services.app, settings, tokens, data_dir)
+
+    async def shopify(self, connection_id: int) -> Shopify:
+        """The Admin API of a connection. Raises Cancel when it is not connected any more."""
+        row = await self.db.fetch_one(Q.connection, {"connection": connection_id})
+        if row is None or row["state"] not in ("connected", "error"):
+            raise Cancel("The shop is not connected any more.")
+        return Shopify(self.db, self.settings, tokens=self.tokens, wire=_wire.get(), connection=row)
+
+    def folder(self, connection_id: int) -> Path:
+        """Where downloaded files of a connection lie."""
+        return self.data_dir / "stores" / str(connection_id)
+
+
+def connected(factory: Callable[[Services], Handler]) -> Callable[[Services], Handler]:
+    """A job whose requests share their connections to the shop; they end with the job."""
+
+    def made(services: Services) -> Handler:
+        settings = StoresSettings.of(services.settings)
+        handle = factory(services)
+
+        async def run(ctx: JobContext) -> None:
+            wire = Wire(settings)
+            before = _wire.set(wire)
+            try:
+                await handle(ctx)
+            finally:
+                _wire.reset(before)
+                await wire.close()
+
+        return run
+
+    return made
+
+
+async def milestone(
+    conn: Connection,
+    connection_id: int,
+    label: str,
+    status: str,
+    *,
+    detail: Mapping[str, Any] | None = None,
+    error: str | None = None,
+    total: int | None = None,
+) -> None:
+    """Move a milestone; `detail` is merged into what it has."""
+    await conn.execute(
+        Q.milestone,
+        {
+            "connection": connection_id,
+            "label": label,
+            "status": status,
+            "detail": Jsonb(dict(detail)) if detail is not None else None,
+            "error": error,
+            "total": total,
+        },
+    )
+
+
+def number(gid: str) -> int:
+    """The number in a global id."""
+    return int(gid.rsplit("/", 1)[-1].partition("?")[0])

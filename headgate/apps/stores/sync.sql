@@ -1,0 +1,159 @@
+-- name: connection
+select id, shop_domain, api_version, scopes, state, coverage, time_zone, currency from stores.connections
+where id = %(connection)s
+
+-- name: live
+select id from stores.connections where state in ('connected', 'error') order by id
+
+-- name: begin
+select stores.begin_sync(%(connection)s) as run
+
+-- name: operations
+select id, entity, state from stores.bulk_operations where run_id = %(run)s order by id
+
+-- name: operation
+select b.*, r.state as run_state from stores.bulk_operations b join stores.sync_runs r on r.id = b.run_id
+where b.id = %(operation)s
+
+-- name: set_zone
+select stores.set_zone(%(connection)s, %(zone)s, %(currency)s)
+
+-- name: apply
+select stores.apply_objects(%(connection)s, %(lines)s, %(read_at)s) as counts
+
+-- name: apply_delete
+select stores.apply_delete(%(connection)s, %(kind)s, %(id)s) as gone
+
+-- name: apply_refund_lines
+select stores.apply_refund_lines(%(connection)s, %(refund)s, %(lines)s)
+
+-- name: milestone
+select stores.move_milestone(%(connection)s, %(label)s, %(status)s, %(detail)s, %(error)s, %(total)s)
+
+-- name: count_recent
+update public.shop_milestones set rows_written = rows_written + %(rows)s, objects_seen = objects_seen + %(rows)s,
+    updated_at = clock_timestamp() where connection_id = %(connection)s and label = 'recent'
+
+-- name: submitting
+update stores.bulk_operations set submitting_at = clock_timestamp(), query = %(query)s, expected_roots = %(expected)s,
+    attempts = attempts + 1, updated_at = clock_timestamp() where id = %(operation)s
+
+-- name: waiting
+update stores.bulk_operations set state = 'waiting_slot', submitting_at = null, attempts = attempts - 1,
+    updated_at = clock_timestamp() where id = %(operation)s
+
+-- name: submitted
+update stores.bulk_operations set state = 'submitted', gid = %(gid)s, remote_status = %(status)s,
+    remote_created_at = %(created)s, submitting_at = null, updated_at = clock_timestamp() where id = %(operation)s
+
+-- name: polled
+update stores.bulk_operations set state = %(state)s, remote_status = %(status)s, error_code = %(error_code)s,
+    remote_created_at = %(created)s, object_count = %(objects)s, root_object_count = %(roots)s, file_size = %(size)s,
+    url = %(url)s, is_partial = %(partial)s,
+    late_polls = late_polls + (%(status)s = 'FAILED')::int, updated_at = clock_timestamp()
+where id = %(operation)s
+
+-- name: downloaded
+update stores.bulk_operations set bytes = %(bytes)s, updated_at = clock_timestamp() where id = %(operation)s
+
+-- name: restart_counts
+with reset as (
+    update stores.bulk_operations set lines = 0, roots = 0, rejected = 0, orphans = 0, duplicates = 0
+    where id = %(operation)s returning connection_id, entity
+), forget as (
+    delete from stores.orphans where operation_id = %(operation)s
+), unread as (
+    delete from stores.dead_letters where operation_id = %(operation)s
+)
+update public.shop_milestones m set rows_written = 0, objects_seen = 0 from reset r
+where m.connection_id = r.connection_id and m.label = r.entity
+
+-- name: forget_parents
+delete from stores.file_parents where operation_id = %(operation)s
+
+-- name: parents_there
+select exists (select from stores.file_parents where operation_id = %(operation)s) as there
+
+-- name: state
+update stores.bulk_operations set state = %(state)s, updated_at = clock_timestamp() where id = %(operation)s
+
+-- name: again
+update stores.bulk_operations set state = 'retrying', gid = null, submitting_at = null, url = null, bytes = 0, late_polls = 0,
+    error = %(error)s, updated_at = clock_timestamp() where id = %(operation)s
+
+-- name: finish
+update stores.bulk_operations set state = %(state)s, missing = %(missing)s, error = %(error)s,
+    expected_after = %(after)s, finished_at = clock_timestamp(), updated_at = clock_timestamp()
+where id = %(operation)s
+
+-- name: missing_of
+select stores.bulk_operations.* from stores.bulk_operations where run_id = %(run)s
+
+-- name: waiting_orphans
+select count(*) as orphans from stores.orphans where operation_id = %(operation)s
+
+-- name: position
+select updated_to from stores.positions where connection_id = %(connection)s and entity = %(entity)s
+
+-- name: move_position
+insert into stores.positions as p (connection_id, entity, updated_to, verified_at)
+values (%(connection)s, %(entity)s, %(to)s, now())
+on conflict (connection_id, entity) do update
+set updated_to = greatest(p.updated_to, excluded.updated_to), verified_at = excluded.verified_at
+
+-- name: unread_refunds
+select shopify_id, order_id from public.shop_refunds where connection_id = %(connection)s and not lines_read
+order by shopify_id limit %(limit)s
+
+-- name: open_operations
+select count(*) as open from stores.bulk_operations where run_id = %(run)s and finished_at is null
+
+-- name: local_count
+select case %(entity)s
+    when 'orders' then (select count(*) from public.shop_orders
+                        where connection_id = %(connection)s and created_at >= coalesce(%(since)s, '-infinity'::timestamptz))
+    when 'customers' then (select count(*) from public.shop_customers where connection_id = %(connection)s)
+    else (select count(*) from public.shop_products where connection_id = %(connection)s) end as rows
+
+-- name: local_ids
+select shopify_id from (
+    select shopify_id, created_at, 'orders' as entity from public.shop_orders where connection_id = %(connection)s
+    union all select shopify_id, null, 'customers' from public.shop_customers where connection_id = %(connection)s
+    union all select shopify_id, null, 'products' from public.shop_products where connection_id = %(connection)s
+) l where entity = %(entity)s and (created_at is null or created_at >= coalesce(%(since)s, '-infinity'::timestamptz))
+
+-- name: untied
+select o as id from stores.untied(%(connection)s, %(limit)s) o
+
+-- name: reconcile
+select stores.reconcile(%(connection)s, %(run)s, %(findings)s) as id
+
+-- name: reconciliation
+select * from stores.reconciliations where id = %(id)s
+
+-- name: running_run
+select id from stores.sync_runs where connection_id = %(connection)s and state = 'running' and kind = 'full'
+order by id desc limit 1
+
+-- name: end_run
+update stores.sync_runs set state = %(state)s, missing = %(missing)s, finished_at = now() where id = %(run)s and state = 'running'
+
+-- name: ask_again
+insert into stores.refetches (connection_id, entity, shopify_id) values (%(connection)s, %(entity)s, %(id)s)
+on conflict (connection_id, entity, shopify_id) do update set asked_at = clock_timestamp()
+
+-- name: asked
+select entity, shopify_id, asked_at from stores.refetches where connection_id = %(connection)s
+order by asked_at limit %(limit)s
+
+-- name: answered
+delete from stores.refetches r using jsonb_to_recordset(%(rows)s) a (entity text, shopify_id bigint, asked_at timestamptz)
+where r.connection_id = %(connection)s and r.entity = a.entity and r.shopify_id = a.shopify_id and r.asked_at = a.asked_at
+
+-- name: operation_of_gid
+select b.id, b.state, c.shop_domain from stores.bulk_operations b join stores.connections c on c.id = b.connection_id
+where b.gid = %(gid)s and b.connection_id = %(connection)s
+
+-- name: wake_poll
+select control.retry_job(id) as state from control.jobs
+where kind = 'stores.poll_bulk' and unique_key = %(unique)s and state = 'scheduled'

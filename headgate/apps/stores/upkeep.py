@@ -1,0 +1,235 @@
+"""After the bulk: lines of refunds, changes since, deletions without a word, and whether every order ties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from headgate.apps.stores import paging
+from headgate.apps.stores.bulk_jobs import lane
+from headgate.apps.stores.client import Denied, Shopify
+from headgate.apps.stores.means import ENTITIES, OVERLAP, Means, Q, milestone
+from headgate.base.clock import now
+from headgate.db import Jsonb
+from headgate.engine.jobs import JobContext, Snooze, enqueue
+from headgate.engine.manifest import Handler, Services
+
+_ONE = {"orders": "order", "customers": "customer", "products": "product"}
+#: Untied orders that are read again before they are reported.
+AGAIN = 200
+WINDOW = timedelta(days=60)
+
+
+def refund_details(services: Services) -> Handler:
+    """`stores.refund_details`: lines of refunds, which bulk operations cannot nest; then reconcile."""
+    means = Means.of(services)
+
+    async def handle(ctx: JobContext) -> None:
+        connection = int(ctx.job.args["connection_id"])
+        shopify = await means.shopify(connection)
+        await read_refunds(ctx, shopify)
+        async with ctx.transaction() as conn:
+            await enqueue(
+                conn,
+                "stores.reconcile",
+                dict(ctx.job.args),
+                key=lane(shopify.shop),
+                unique=str(connection),
+                priority=5,
+            )
+            await ctx.settle(conn)
+
+    return handle
+
+
+async def read_refunds(ctx: JobContext, shopify: Shopify, *, batch: int = 100) -> None:
+    """Read the lines of every refund that has none read; a refund that is gone has none."""
+    while True:
+        params = {"connection": shopify.id, "limit": batch}
+        rows = await ctx.db.fetch_all(Q.unread_refunds, params)
+        if not rows:
+            return
+        async for number, lines in paging.refund_lines(shopify, [row["shopify_id"] for row in rows]):
+            async with ctx.transaction() as conn:
+                given = {"connection": shopify.id, "refund": number, "lines": Jsonb(lines)}
+                await conn.execute(Q.apply_refund_lines, given)
+
+
+def incremental(services: Services) -> Handler:
+    """`stores.incremental`: what changed since the last look, for one connection, or a job for each live one."""
+    means = Means.of(services)
+
+    async def handle(ctx: JobContext) -> None:
+        connection = ctx.job.args.get("connection_id")
+        if connection is None:
+            await _for_each(ctx, means, "stores.incremental")
+            return
+        shopify = await means.shopify(int(connection))
+        for entity in ENTITIES:
+            await catch_up(ctx, shopify, entity)
+        await read_refunds(ctx, shopify)
+
+    return handle
+
+
+async def _for_each(ctx: JobContext, means: Means, kind: str) -> None:
+    async with ctx.transaction() as conn:
+        for row in await (await conn.execute(Q.live)).fetchall():
+            await enqueue(conn, kind, {"connection_id": row["id"]}, unique=str(row["id"]))
+        await ctx.settle(conn)
+
+
+async def catch_up(ctx: JobContext, shopify: Shopify, entity: str) -> int:
+    """Read what changed since the entity's position, with an overlap; how many rows were written.
+
+    Without a position (its bulk operation has not completed) there is nothing to catch up from.
+    """
+    params = {"connection": shopify.id, "entity": entity}
+    position = await ctx.db.fetch_value(Q.position, params)
+    if position is None:
+        return 0
+    written = 0
+    read_at = paging.reading()
+    try:
+        async for lines in paging.changed(shopify, entity, position - OVERLAP):
+            newest = max((one for one in map(_updated, lines) if one is not None), default=position)
+            async with ctx.transaction() as conn:
+                written += await paging.apply_in(conn, shopify.id, lines, read_at)
+                await conn.execute(Q.move_position, {**params, "to": newest})
+            read_at = paging.reading()
+    except Denied as error:
+        async with ctx.transaction() as conn:
+            await milestone(conn, shopify.id, entity, "error", error=error.message)
+    return written
+
+
+def _updated(line: Mapping[str, Any]) -> datetime | None:
+    text = line.get("updatedAt") if "__parentId" not in line else None
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def reconcile(services: Services) -> Handler:
+    """`stores.reconcile`: catch up, compare counts, tie every order; ends the sync that runs, if one does."""
+    means = Means.of(services)
+
+    async def handle(ctx: JobContext) -> None:
+        connection = ctx.job.args.get("connection_id")
+        if connection is None:
+            await _for_each(ctx, means, "stores.reconcile")
+            return
+        shopify = await means.shopify(int(connection))
+        run = await ctx.db.fetch_value(Q.running_run, {"connection": shopify.id})
+        if run is not None:
+            busy = await ctx.db.fetch_value(Q.open_operations, {"run": run})
+            if busy:
+                raise Snooze(5.0, "the sync is under way")
+        findings: list[dict[str, Any]] = []
+        for entity in ENTITIES:
+            await catch_up(ctx, shopify, entity)
+            findings += await compare(ctx, shopify, entity)
+        untied = await ctx.db.fetch_all(Q.untied, {"connection": shopify.id, "limit": AGAIN})
+        await read_again(ctx, shopify, "orders", [row["id"] for row in untied])
+        await read_refunds(ctx, shopify)
+        await _conclude(ctx, shopify, run, findings)
+
+    return handle
+
+
+async def compare(ctx: JobContext, shopify: Shopify, entity: str) -> list[dict[str, Any]]:
+    """Shopify's count against ours. Where they differ, every number is compared and the difference mended."""
+    row = await ctx.db.fetch_one(Q.connection, {"connection": shopify.id})
+    windowed = entity == "orders" and "read_all_orders" not in (row or {}).get("scopes", ())
+    since = now() - WINDOW if windowed else None
+    params = {"connection": shopify.id, "entity": entity, "since": since}
+    try:
+        if await paging.count(shopify, entity) == await ctx.db.fetch_value(Q.local_count, params):
+            return []
+        theirs = await paging.all_ids(shopify, entity)
+        ours = {r["shopify_id"] for r in await ctx.db.fetch_all(Q.local_ids, {**params, "since": None})}
+        if windowed:  # what left the window is not deleted, so only what is newer may be looked for
+            recent = {**params, "since": now() - WINDOW + timedelta(days=1)}
+            extra = {r["shopify_id"] for r in await ctx.db.fetch_all(Q.local_ids, recent)} - theirs
+        else:
+            extra = ours - theirs
+        await read_again(ctx, shopify, entity, sorted((theirs - ours) | extra))
+        left = await ctx.db.fetch_value(Q.local_count, params)
+        told = await paging.count(shopify, entity)
+    except Denied as error:
+        return [{"what": entity, "why": error.message}]
+    if windowed or told == left:
+        return []
+    return [{"what": entity, "why": f"Shopify counts {told}, {left} are here"}]
+
+
+async def read_again(ctx: JobContext, shopify: Shopify, entity: str, ids: list[int]) -> None:
+    """Read objects by number; those that are gone are deleted here too."""
+    read_at = paging.reading()
+    async for gone, lines in paging.single(shopify, entity, ids):
+        async with ctx.transaction() as conn:
+            if lines:
+                await paging.apply_in(conn, shopify.id, lines, read_at)
+            for one in gone if entity in _ONE else ():
+                params = {"connection": shopify.id, "kind": _ONE[entity], "id": one}
+                await conn.execute(Q.apply_delete, params)
+        read_at = paging.reading()
+
+
+async def _conclude(
+    ctx: JobContext, shopify: Shopify, run: int | None, findings: list[dict[str, Any]]
+) -> None:
+    """Write the report, move the milestone and end the run."""
+    missing = list(findings)
+    if run is not None:
+        rows = await ctx.db.fetch_all(Q.missing_of, {"run": run})
+        missing += [one for row in rows for one in row["missing"]]
+    async with ctx.transaction() as conn:
+        params = {"connection": shopify.id, "run": run, "findings": Jsonb(findings)}
+        made = await (await conn.execute(Q.reconcile, params)).fetchone()
+        number = made["id"] if made else None
+        report = await (await conn.execute(Q.reconciliation, {"id": number})).fetchone() or {}
+        detail = {"orders": report["orders"], "tied": report["tied"], "findings": findings}
+        whole = report["state"] == "tied" and not missing
+        error = None if whole else _sentence(report, missing)
+        await milestone(
+            conn, shopify.id, "reconciled", "completed" if whole else "partial", detail=detail, error=error
+        )
+        if run is not None:
+            state = "completed" if whole else "partial"
+            await conn.execute(Q.end_run, {"run": run, "state": state, "missing": Jsonb(missing)})
+        await ctx.settle(conn)
+
+
+def _sentence(report: Mapping[str, Any], missing: list[dict[str, Any]]) -> str:
+    untied = report["orders"] - report["tied"]
+    parts = [f"{untied} of {report['orders']} orders do not tie"] if untied else []
+    return "; ".join([*parts, *(f"{one['what']}: {one['why']}" for one in missing)])[:1000]
+
+
+def refetch(services: Services) -> Handler:
+    """`stores.refetch`: read again what webhooks told of; many webhooks of one object are one reading."""
+    means = Means.of(services)
+
+    async def handle(ctx: JobContext) -> None:
+        shopify = await means.shopify(int(ctx.job.args["connection_id"]))
+        while not ctx.cancelled.is_set():
+            rows = await ctx.db.fetch_all(Q.asked, {"connection": shopify.id, "limit": 60})
+            if not rows:
+                return
+            for entity in sorted({row["entity"] for row in rows}):
+                of = [row for row in rows if row["entity"] == entity]
+                await read_again(ctx, shopify, entity, [row["shopify_id"] for row in of])
+                plain = [{**row, "asked_at": row["asked_at"].isoformat()} for row in of]
+                async with ctx.transaction() as conn:
+                    await conn.execute(Q.answered, {"connection": shopify.id, "rows": Jsonb(plain)})
+            await read_refunds(ctx, shopify)
+
+    return handle
+
+
+JOBS = {
+    "stores.refund_details": refund_details,
+    "stores.incremental": incremental,
+    "stores.reconcile": reconcile,
+    "stores.refetch": refetch,
+}
