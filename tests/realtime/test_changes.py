@@ -107,7 +107,8 @@ async def test_only_what_was_asked_for(db: Database) -> None:
         ("v=eq.2", [2]), ("v=neq.2", [1, 3]), ("v=lt.2", [1]), ("v=lte.2", [1, 2]), ("v=gte.2", [2, 3]),
         ("v=not.in.(1,2)", [3]), ("kind=like.a%", [1, 2]), ("kind=ilike.A_c", [2]), ("kind=is.null", [3]),
         ("kind=not.is.null", [1, 2]), ("kind=isdistinct.ab", [2, 3]), ("kind=eq.ab,v=eq.1", [1]), ("kind=neq.ab", [2]),
-        ("at=gt.2026-01-01T12:00:00+02:00", [2, 3]),
+        ("at=gt.2026-01-01T12:00:00+02:00", [2, 3]), ("kind=match.^a.$", [1]), ("kind=not.imatch.C$", [1]),
+        ('kind=eq."a,kind=eq.ab"', []), ('kind=in.("ab","x,y")', [1]),
     ],
 )  # fmt: skip
 async def test_filters_mean_what_sql_means(db: Database, filter_: str, ids: list[int]) -> None:
@@ -130,7 +131,7 @@ async def test_filters_mean_what_sql_means(db: Database, filter_: str, ids: list
         {"event": "*", "schema": "public", "table": "open", "filter": "w=eq.1"},
         {"event": "*", "schema": "public", "table": "open", "filter": "v"},
         {"event": "*", "schema": "public", "table": "open", "filter": "v=eq.1'; drop table open; --"},
-        {"event": "*", "schema": "public", "table": "open", "filter": "kind=match.(a+)+$"},
+        {"event": "*", "schema": "public", "table": "open", "filter": "kind=match.(a"},
         {"event": "*", "schema": "public", "table": "open", "select": ["w"]},
         {"event": "TRUNCATE", "schema": "public", "table": "open"},
         {"event": "*", "schema": "public", "table": "open", "since": "nonsense"},

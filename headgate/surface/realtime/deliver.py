@@ -30,7 +30,7 @@ class Delivery:
 
     async def deliver(self, changes: list[Change], index: Index) -> None:
         """Send subscribers what they asked for and may see. Raises UndecidedError with nothing sent."""
-        wanted = await self._wanted(changes, index)
+        wanted = await self._confirmed(await self._wanted(changes, index))
         if not wanted:
             return
         seen = await self._seen(wanted)
@@ -58,6 +58,31 @@ class Delivery:
                 for audience, hit in plan.matches(change):
                     wanted.setdefault(audience, []).append((change, hit))
         return wanted
+
+    async def _confirmed(self, wanted: Wanted) -> Wanted:
+        """Without those whose regular expressions do not hold; PostgreSQL says so, once for each text."""
+        asked = {
+            (condition.operator, condition.values[0], change.image.get(condition.column) or "")
+            for found in wanted.values()
+            for change, hit in found
+            for binding in hit
+            for condition in binding.patterns
+        }
+        if not asked:
+            return wanted
+        holds = await self._authorizer.patterns(asked)
+
+        def right(change: Change, binding: Binding) -> bool:
+            return all(
+                ((c.operator, c.values[0], change.image.get(c.column) or "") in holds) is not c.negated
+                for c in binding.patterns
+            )
+
+        kept: Wanted = {}
+        for audience, found in wanted.items():
+            pairs = [(change, tuple(b for b in hit if right(change, b))) for change, hit in found]
+            kept[audience] = [(change, hit) for change, hit in pairs if hit]
+        return kept
 
     async def _plan(self, relation: Relation, index: Index) -> Plan | None:
         groups = index.groups(relation)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-OPERATORS = ("eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "isdistinct")
-REFUSED = ("match", "imatch")
-_PART = re.compile(rf"(?:^|,)\s*([^=,()]+)=(not\.)?({'|'.join((*OPERATORS, *REFUSED))})\.")
+PATTERNS = ("match", "imatch")  # regular expressions are PostgreSQL's to decide
+OPERATORS = ("eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "isdistinct", *PATTERNS)
+_PART = re.compile(rf"(?:^|,)\s*([^=,()]+)=(not\.)?({'|'.join(OPERATORS)})\.")
 _NUMBERS = frozenset({"int2", "int4", "int8", "numeric", "float4", "float8", "oid"})
 IN_MAX = 100
 
@@ -37,7 +37,7 @@ class Condition:
 
 def read_filter(text: str) -> tuple[Condition, ...]:
     """The conditions of a filter; all must hold. Raises FilterError."""
-    heads = list(_PART.finditer(text))
+    heads = [head for head in _PART.finditer(text) if not _inside(text, head.start())]
     if not heads or heads[0].start() != 0:
         raise FilterError("it must look like column=operator.value")
     ends = [head.start() for head in heads[1:]] + [len(text)]
@@ -47,9 +47,12 @@ def read_filter(text: str) -> tuple[Condition, ...]:
     )
 
 
+def _inside(text: str, at: int) -> bool:
+    """Whether a place is between double quotes."""
+    return len(re.findall(r'(?<!\\)(?:\\\\)*"', text[:at])) % 2 == 1
+
+
 def _condition(column: str, operator: str, value: str, *, negated: bool) -> Condition:
-    if operator in REFUSED:
-        raise FilterError(f"the operator {operator} is not offered; like and ilike are")
     if operator == "in":
         if not (value.startswith("(") and value.endswith(")")):
             raise FilterError("in needs a list in parentheses")
@@ -59,7 +62,7 @@ def _condition(column: str, operator: str, value: str, *, negated: bool) -> Cond
         return Condition(column, operator, values, negated)
     if operator == "is" and value.lower() not in ("null", "true", "false", "unknown"):
         raise FilterError("is takes null, true, false or unknown")
-    if operator not in ("is", "like", "ilike") and len(value) > 1 and value[0] == value[-1] == '"':
+    if operator != "is" and len(value) > 1 and value[0] == value[-1] == '"':
         value = next(iter(_items(value)))
     return Condition(column, operator, (value.lower() if operator == "is" else value,), negated)
 
@@ -106,6 +109,10 @@ def _holds(condition: Condition, kind: str) -> Callable[[str | None], bool | Non
         fold = operator == "ilike"
         pattern = _tokens(value.lower() if fold else value)
         return lambda text: None if text is None else _like(text.lower() if fold else text, pattern)
+    if operator in PATTERNS:
+        return lambda text: (
+            None if text is None else not condition.negated
+        )  # decided later, where it is not null
     key = _key(kind)
     wanted = [key(one) for one in condition.values]
     if operator == "in":

@@ -7,12 +7,12 @@ from typing import Any
 from headgate.db import SQL, Connection, Database, errors
 from headgate.surface.realtime import policies
 from headgate.surface.realtime.config import Asked, JoinError
-from headgate.surface.realtime.filters import Condition
+from headgate.surface.realtime.filters import PATTERNS, Condition
 from headgate.surface.realtime.subscriptions import Binding, Group
 
 #: Values are made canonical in the form in which the feed writes them.
 _FORM = {"datestyle": "ISO,YMD", "timezone": "UTC", "intervalstyle": "postgres", "bytea_output": "hex"}
-_LITERAL = frozenset({"is", "like", "ilike"})
+_LITERAL = frozenset({"is", "like", "ilike", *PATTERNS})
 
 
 async def bindings(db: Database, group: Group, asked: tuple[Asked, ...]) -> tuple[Binding, ...]:
@@ -41,8 +41,10 @@ async def _binding(conn: Connection, asked: Asked) -> Binding:
 
 async def _canonical(conn: Connection, condition: Condition, kind: str) -> Condition:
     """The condition with its values as PostgreSQL writes them."""
-    if condition.operator in _LITERAL:
+    if condition.operator in _LITERAL and condition.operator not in PATTERNS:
         return condition
+    if condition.operator in PATTERNS:
+        kind = "text"
     query = SQL(
         "select pg_catalog.format('%%s', value::{kind}) as text"
         " from unnest(%s::text[]) with ordinality as t (value, n) order by n"
@@ -50,6 +52,8 @@ async def _canonical(conn: Connection, condition: Condition, kind: str) -> Condi
     try:
         async with conn.transaction():
             cast: Any = query.format(kind=SQL(kind))  # format_type quotes it
+            if condition.operator in PATTERNS:
+                await conn.execute("select '' operator(pg_catalog.~) %s", [condition.values[0]])
             rows = await (await conn.execute(cast, [list(condition.values)])).fetchall()
     except errors.Error as error:
         raise JoinError(

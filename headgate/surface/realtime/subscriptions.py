@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from headgate.surface.realtime.config import Asked
-from headgate.surface.realtime.filters import Condition, Test, compile_condition
+from headgate.surface.realtime.filters import PATTERNS, Condition, Test, compile_condition
 from headgate.surface.realtime.pgoutput import Change, Position, Relation
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ class Binding:
         ]
         number = zlib.crc32(orjson.dumps(shape)) or 1
         return cls(number, asked.event, asked.schema, asked.table, conditions, asked.select)
+
+    @property
+    def patterns(self) -> tuple[Condition, ...]:
+        """Its regular expressions."""
+        return tuple(c for c in self.conditions if c.operator in PATTERNS)
 
     def concerns(self, relation: Relation) -> bool:
         """Whether it is about this table."""
