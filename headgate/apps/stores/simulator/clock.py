@@ -41,4 +41,4 @@ def iso(moment: float | None) -> str | None:
 
 def stamp(moment: float) -> str:
     """As `iso`, for a moment that is there."""
-    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(moment), UTC).isoformat()[:19] + "Z"

@@ -88,6 +88,9 @@ def text(minor: int, digits: int) -> str:
     if digits == 0:
         return f"{minor}.0"
     sign, minor = ("-", -minor) if minor < 0 else ("", minor)
+    if digits == 2:  # nearly all currencies: a bulk file has millions of these
+        whole, rest = divmod(minor, 100)
+        return f"{sign}{whole}.{rest // 10}" if rest % 10 == 0 else f"{sign}{whole}.{rest:02d}"
     unit: int = 10**digits
     whole, rest = divmod(minor, unit)
     return f"{sign}{whole}.{f'{rest:0{digits}d}'.rstrip('0') or '0'}"

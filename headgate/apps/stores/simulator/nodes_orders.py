@@ -11,6 +11,7 @@ from headgate.apps.stores.simulator.history import worth
 from headgate.apps.stores.simulator.money import ZERO, Pair, add, neg, sub, times
 from headgate.apps.stores.simulator.nodes import Args, Bag, Field, Fields, Items, Node, constant, plain
 from headgate.apps.stores.simulator.options import LINE_SLOTS, gid
+from headgate.apps.stores.simulator.shop import Lazy
 
 SALES = {
     "PRODUCT": "ProductSale", "GIFT_CARD": "GiftCardSale", "TIP": "TipSale", "SHIPPING": "ShippingLineSale",
@@ -94,8 +95,10 @@ def applications(n: Node, a: Args) -> Items:
 
 
 def customer(n: Node, a: Args) -> Node | None:
-    found = None if n.it.customer is None or n.it.redacted else n.shop.customers.get(n.it.customer)
-    return None if found is None else Node("Customer", n.shop, found)
+    index = n.it.customer
+    if index is None or n.it.redacted or not n.shop.customers.has(index):
+        return None
+    return Node("Customer", n.shop, Lazy(n.shop.customers, index))
 
 
 def address(n: Node, a: Args) -> Node | None:

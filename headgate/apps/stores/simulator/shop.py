@@ -46,6 +46,10 @@ class Table(Generic[T]):
             return None
         return self.changed.get(index) or self._build(index)
 
+    def has(self, index: int) -> bool:
+        """Whether the object is there."""
+        return index not in self.deleted and 0 <= index < self.next
+
     def put(self, index: int, value: T) -> None:
         """Keep a changed or new object."""
         self.changed[index] = value
@@ -89,6 +93,19 @@ class Table(Generic[T]):
 
     def __len__(self) -> int:
         return self.next - len(self.deleted)
+
+
+class Lazy:
+    """An object of a table that is only made when something other than its number is read."""
+
+    __slots__ = ("_table", "index")
+
+    def __init__(self, table: Table[Any], index: int) -> None:
+        self._table = table
+        self.index = index
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table.get(self.index), name)
 
 
 @dataclass(frozen=True, slots=True)
