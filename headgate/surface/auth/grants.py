@@ -14,7 +14,6 @@ from headgate.surface.auth.errors import AuthError
 from headgate.surface.auth.exchange import Answer, AuthRequest
 from headgate.surface.auth.id_tokens import BadIdToken
 from headgate.surface.auth.identities import require_manual_linking
-from headgate.surface.auth.limits import Limit
 from headgate.surface.auth.outside import OutsideError
 from headgate.surface.auth.providers import Profile, Provider, oidc_profile
 
@@ -74,7 +73,7 @@ async def id_token(core: Core, request: AuthRequest) -> Answer:
 
 
 async def _limited(core: Core, request: AuthRequest) -> None:
-    await core.limits.take(Limit("grant", core.settings.auth_limit_sign_in, 300), request.ip)
+    await core.limits.take(core.limits.rates.sign_in, request.ip)
 
 
 def _provider(core: Core, request: AuthRequest, token: str) -> Provider:

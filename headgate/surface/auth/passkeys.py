@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from headgate.base import log
 from headgate.db import Connection, Jsonb, errors
 from headgate.db.queries import load
-from headgate.surface.auth import ceremonies, sessions, users
+from headgate.surface.auth import captcha, ceremonies, sessions, users
 from headgate.surface.auth.ceremonies import CeremonyFailed, NewCredential, Party
 from headgate.surface.auth.core import Core, Signed
 from headgate.surface.auth.errors import AuthError, invalid
@@ -88,6 +88,8 @@ async def registration_verify(core: Core, request: AuthRequest) -> Answer:
 
 async def authentication_options(core: Core, request: AuthRequest) -> Answer:
     """POST /passkeys/authentication/options: what the browser needs to sign in with a passkey."""
+    await core.limits.take(core.limits.rates.sign_in, request.ip)
+    await captcha.check(core, request)
     options, challenge = ceremonies.authentication_options(party_of(core))
     async with core.db.transaction() as conn:
         await conn.execute(Q.forget_expired.encode())
@@ -96,6 +98,7 @@ async def authentication_options(core: Core, request: AuthRequest) -> Answer:
 
 async def authentication_verify(core: Core, request: AuthRequest) -> Answer:
     """POST /passkeys/authentication/verify: a session for the passkey's user."""
+    await core.limits.take(core.limits.rates.sign_in, request.ip)
     async with core.db.transaction() as conn:
         challenge, credential = await _answered(conn, request, "authentication", user_id=None)
     async with core.db.transaction() as conn:
