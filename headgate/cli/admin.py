@@ -73,7 +73,8 @@ async def _create(settings: Settings, email: str, *, reset: bool) -> tuple[str, 
 
 async def _promote(conn: Connection, user: object, hashed: str | None) -> None:
     await conn.execute(
-        "update auth.users set raw_app_meta_data = coalesce(raw_app_meta_data, '{}') || '{\"headgate_role\": \"admin\"}',"
+        "update auth.users set raw_app_meta_data = coalesce(raw_app_meta_data, '{}')"
+        ' || \'{"headgate_role": "admin"}\','
         " encrypted_password = coalesce(%(hash)s, encrypted_password), updated_at = now(),"
         " email_confirmed_at = coalesce(email_confirmed_at, now()) where id = %(id)s",
         {"id": user, "hash": hashed},

@@ -16,13 +16,14 @@ from tests import ticket_market as market
 from tests.browser.test_tickets_pages import Browser, browsing
 from tests.console_site import make_user
 
-PASSWORD = "correct horse battery"  # noqa: S105 - an account of the test's own
+PASSWORD = "correct horse battery"
 ADMIN, USER = "admin@example.com", "user@example.com"
 _SHIFTS = """
-window.__shift = 0; window.__paint = 0;
+window.__shift = 0;
 try {
-  new PerformanceObserver((list) => { for (const e of list.getEntries()) if (!e.hadRecentInput) window.__shift += e.value; })
-    .observe({ type: 'layout-shift', buffered: true });
+  new PerformanceObserver((list) => {
+    for (const e of list.getEntries()) if (!e.hadRecentInput) window.__shift += e.value;
+  }).observe({ type: 'layout-shift', buffered: true });
 } catch { window.__shift = -1; }
 """
 
@@ -81,9 +82,9 @@ async def settled(browser: Browser) -> None:
     await browser.page.wait_for_selector("[aria-busy=true]", state="detached", timeout=20_000)
 
 
-async def violations(browser: Browser, axe: Path) -> list[str]:
-    """What axe finds, as `rule: where`. Injected by the test's own hand, past the page's policy."""
-    await browser.page.evaluate(axe.read_text())
+async def violations(browser: Browser, axe: str) -> list[str]:
+    """What axe (its source) finds, as `rule: where`. Injected by the test's own hand, past the page's policy."""
+    await browser.page.evaluate(axe)
     found = await browser.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [f"{v['id']}: {json.dumps([n['target'] for n in v['nodes'][:3]])}" for v in found["violations"]]
 

@@ -107,8 +107,11 @@ function Page({ manifest, at, who }) {
   const title = area ? area.title : page ? page.title : "Not found";
   useEffect(() => {
     document.title = `${title} · Headgate`;
-    if (!file) return;
-    import(file).then((m) => load({ file, View: m.default }), (error) => load({ file, error }));
+    if (!file) return undefined;
+    let left = false;  // a page that comes late must not push out the one that was asked for after it
+    const show = (found) => { if (!left) load({ file, ...found }); };
+    import(file).then((m) => show({ View: m.default }), (error) => show({ error }));
+    return () => { left = true; };
   }, [file]);
   if (!file) return html`<${Empty} icon="warn" title="There is no such page" action=${html`<a class="button" href="#/">To the overview</a>`}>It may belong to an application that is not installed here.<//>`;
   if (area && area.for !== "all" && !who.user) return html`<h1 class="hidden">${title}</h1><${Empty} icon="lock" title="Sign in to see this" action=${html`<a class="button main" href=${`#/sign-in?to=${encodeURIComponent(location.hash.slice(1))}`}>Sign in</a>`}>What you may see follows your account.<//>`;

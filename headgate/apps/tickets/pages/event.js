@@ -22,7 +22,7 @@ export function Event({ id, tab, query, base }) {
       <div><h1>${event ? event.name : " "}</h1>
         <p>${event ? html`${[event.venue, event.city, event.state].filter(Boolean).join(", ")} · ${when(event.starts_at, event.tz)} · <strong>${until(event.starts_at)}</strong>` : " "}</p></div>
       <div style=${{ width: "290px", maxWidth: "100%" }}><div class="tiny quiet" data-updated style=${{ marginBottom: "4px" }}>${read.meta ? html`<${Updated} asOf=${read.meta.as_of} />, promised every ${duration(read.meta.promise_s)}` : " "}</div>
-        ${read.meta && html`<${Age} asOf=${read.meta.as_of} promise=${read.meta.promise_s} bare />`}</div>
+        ${read.meta ? html`<${Age} asOf=${read.meta.as_of} promise=${read.meta.promise_s} bare />` : html`<div class="age"><div class="bar"></div></div>`}</div>
     </div>
     <nav class="tabs" aria-label="About this event" style=${{ marginBottom: "16px" }}>${TABS.map(([name, text]) => html`<a class="tab" key=${name} href=${link(name)} aria-current=${name === tab ? "page" : undefined}>${text}</a>`)}</nav>
     ${tab === "sections" ? html`<${Sections} id=${id} base=${base} read=${read} />`

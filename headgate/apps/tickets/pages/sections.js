@@ -20,8 +20,11 @@ function ramp(part) {
   return mix(RAMP[Math.floor(at)], RAMP[Math.floor(at) + 1], at % 1);
 }
 
-function ink([r, g, b]) {
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 150 ? "#0e1420" : "#ffffff";
+/** Dark or white text, whichever has the higher contrast on the colour (WCAG 2, relative luminance). */
+function ink(colour) {
+  const [r, g, b] = colour.map((part) => { const c = part / 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; });
+  const light = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  return (light + 0.05) / 0.0566 > 1.05 / (light + 0.05) ? "#0e1420" : "#ffffff";
 }
 
 /** Squarified treemap (Bruls, Huizing, van Wijk 2000): items with `size` into a rectangle. */
@@ -78,7 +81,7 @@ function keyOf(row) {
 
 function Map({ rows, by, currency, picked, pick }) {
   const [box, width] = useWidth();
-  const height = width < 600 ? 620 : 460;
+  const height = width && width < 600 ? 620 : 460;
   const colours = useMemo(() => scaleOf(rows, by), [rows, by]);
   const boxes = useMemo(() => layout(rows, width, height), [rows, width, height]);
   return html`<div class="row spread" style=${{ marginBottom: "8px" }}><div class="scale">${by === "change_24h" ? html`<span>−20 %</span><i style=${{ background: `linear-gradient(90deg, rgb(${DOWN}), rgb(${REST}), rgb(${UP}))` }}></i><span>+20 %</span>` : html`<span>${money(colours.lo, currency)}</span><i style=${{ background: `linear-gradient(90deg, ${RAMP.map((c) => `rgb(${c})`).join(",")})` }}></i><span>${money(colours.hi, currency)}</span>`}</div></div>
@@ -89,9 +92,9 @@ function Map({ rows, by, currency, picked, pick }) {
       const fill = colours.of(row);
       const roomy = w > 44 && h > 34;
       return html`<button type="button" class="tile" key=${keyOf(row)} aria-pressed=${String(keyOf(row) === picked)} onClick=${() => pick(keyOf(row))} onMouseEnter=${() => pick(keyOf(row))} onFocus=${() => pick(keyOf(row))}
-        aria-label=${`${row.section}, ${row.zone}: from ${money(row.get_in, currency)}, ${row.total_tickets} tickets`}
+        aria-label=${roomy ? undefined : `${row.section}, ${row.zone}: from ${money(row.get_in, currency)}, ${row.total_tickets} tickets`}
         style=${{ left: `${x}px`, top: `${y}px`, width: `${Math.max(0, w - 2)}px`, height: `${Math.max(0, h - 2)}px`, background: `rgb(${fill})`, "--tile-ink": ink(fill), padding: roomy ? "5px 7px" : "0" }}>
-        ${roomy && html`<b>${shorten(row.section, row.zone)}</b>`}${roomy && h > 44 && html`<span>${by === "change_24h" ? html`<${Sign} value=${row.change_24h} />` : money(row[by], currency)}</span>`}</button>`;
+        ${roomy && html`<b>${shorten(row.section, row.zone)}</b>`}${roomy && h > 44 && html`<span>${by === "change_24h" ? html`<${Sign} value=${row.change_24h} />` : money(row[by], currency)}</span>`}${roomy && html`<span class="hidden"> ${row.section}, ${row.zone}: from ${money(row.get_in, currency)}, ${row.total_tickets} tickets</span>`}</button>`;
     })}</div>`;
 }
 

@@ -20,11 +20,19 @@ export default function Mail() {
     <section class="card" style=${{ minHeight: "640px" }} aria-live="polite">${mail ? html`<${Letter} mail=${mail} />` : html`<${Empty} icon="mail" title="Choose a mail">It opens here, with its links.<//>`}</section></div>`;
 }
 
+/** A link of the auth service, as this browser reaches it; null for any other, which is only shown. */
+function here(link) {
+  try {
+    const url = new URL(link);
+    return url.pathname === "/auth/v1/verify" ? url.pathname + url.search : null;
+  } catch { return null; }
+}
+
 /** Shown as text: what a mail says is somebody else's words, so it is never run as a page. */
 function Letter({ mail: m }) {
   const [way, setWay] = useState("text");
   const links = [...new Set(`${m.text || ""} ${(m.html || "").replace(/&amp;/g, "&")}`.match(LINK) || [])];
-  const own = links.filter((link) => { try { return new URL(link).origin === location.origin; } catch { return false; } });
+  const own = [...new Set(links.map(here).filter(Boolean))];
   return html`<div class="card-head"><h2 style=${{ overflowWrap: "anywhere" }}>${m.subject}</h2></div><${Facts} items=${[["To", m.recipient], ["Kind", m.kind], ["When", when(m.created_at)], m.error && ["Error", m.error]]} />
     ${own.length > 0 && html`<div class="row" style=${{ margin: "12px 0" }}>${own.map((link) => html`<a class="button" key=${link} href=${link} rel="noreferrer" target="_blank">Open the link</a>`)}</div>`}
     <div class="row" style=${{ margin: "12px 0" }}><${Tabs} label="Show" options=${[["text", "Text"], ["html", "HTML source"]]} value=${way} onChange=${setWay} /></div>

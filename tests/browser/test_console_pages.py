@@ -1,0 +1,162 @@
+"""Every page of the console as anonymous, user and administrator: what each sees, axe, layout shift, phone width."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from headgate.db import Database
+from tests import ticket_market as market
+from tests.browser.console import ADMIN, USER, Site, go, shift, sign_in, site, violations, visiting
+from tests.browser.test_tickets_pages import CHROMIUM, PAGES
+from tests.clients.installed import packages
+
+pytest.importorskip("playwright.async_api", reason="the playwright package is not installed")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"
+)
+
+TICKETS = [f"tickets/{path}" for path in PAGES]
+OPEN = ["overview", "tables", "tables/public/events", *TICKETS]
+FOR_USERS = ["runs", "runs/1", "storage", "realtime", "account"]
+FOR_ADMINS = [
+    "sql", "jobs", "jobs/1", "logs/audit", "logs/sign_ins", "logs/failures", "users", "mail", "storage/papers",
+    "tables/auth/users",
+]  # fmt: skip
+EVERY = {None: ["sign-in", *OPEN], USER: [*OPEN, *FOR_USERS], ADMIN: [*OPEN, *FOR_USERS, *FOR_ADMINS]}
+
+
+@pytest.fixture
+def axe() -> str:
+    """The source of axe-core, from npm."""
+    folder = packages()
+    if isinstance(folder, str):
+        pytest.skip(folder)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+@pytest.fixture
+async def place(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
+    """A server with some of everything in it."""
+    for event in (1, 2):
+        await market.add_event(database, event)
+        await market.history(database, event, hours=4, every_s=3600)
+    async with site(database, tmp_path) as running:
+        await database.execute(
+            "insert into control.runs (app, source, fence, state, owner, seen, expected, rate) values"
+            " ('tickets', 'tickets.listings', 1, 'running', %s, 50, 150, 10)",
+            [running.user],
+        )
+        await database.execute("select control.enqueue_job('t.kind', '{}', 'default', null, null, 0, now())")
+        await database.execute("insert into storage.buckets (id, name) values ('papers', 'papers')")
+        await database.execute(
+            "insert into control.mail (kind, recipient, subject, text, state)"
+            " values ('recovery', 'user@example.com', 'Choose a new password', 'Follow the link', 'inbox')"
+        )
+        yield running
+
+
+@pytest.mark.parametrize("who", [None, USER, ADMIN], ids=["anonymous", "user", "admin"])
+async def test_every_page_works_is_accessible_and_does_not_jump(
+    place: Site, axe: str, who: str | None
+) -> None:
+    found: dict[str, object] = {}
+    async with visiting(place, who) as browser:
+        for path in EVERY[who]:
+            await go(browser, path)
+            if await browser.page.query_selector("main [role=alert]"):
+                found[path] = await browser.page.inner_text("main [role=alert]")
+            await browser.page.wait_for_timeout(300)
+            moved = await shift(browser)
+            if not 0 <= moved < 0.001:
+                found[f"{path} moved"] = moved
+            if broken := await violations(browser, axe):
+                found[f"{path} axe"] = broken
+            if browser.wrong:
+                found[f"{path} wrong"] = list(browser.wrong)
+                browser.wrong.clear()
+    assert found == {}
+
+
+@pytest.mark.parametrize("who", [None, ADMIN], ids=["anonymous", "admin"])
+async def test_every_page_is_accessible_in_the_dark_on_a_phone_and_scrolls_one_way(
+    place: Site, axe: str, who: str | None
+) -> None:
+    found: dict[str, object] = {}
+    async with visiting(place, who, dark=True, width=360, height=740) as browser:
+        for path in EVERY[who]:
+            await go(browser, path)
+            if (wide := await browser.page.evaluate("document.documentElement.scrollWidth")) > 360:
+                found[path] = wide
+            if broken := await violations(browser, axe):
+                found[f"{path} axe"] = broken
+    assert found == {}
+
+
+async def test_pages_are_refused_to_whom_they_are_not_for(place: Site) -> None:
+    async with visiting(place) as browser:
+        for path in (*FOR_USERS, *FOR_ADMINS[:1]):
+            await go(browser, path)
+            await browser.page.wait_for_selector("text=Sign in to see this", timeout=10_000)
+        assert await browser.page.query_selector(".side-nav a[href='#/users']") is None
+        await sign_in(browser, USER)
+        for path in ("sql", "users", "mail", "jobs"):
+            await go(browser, path)
+            await browser.page.wait_for_selector("text=This is for administrators", timeout=10_000)
+        assert await browser.page.query_selector(".side-nav a[href='#/users']") is None
+        await go(browser, "runs")
+        await browser.page.wait_for_selector("text=tickets.listings", timeout=10_000)
+        await go(browser, "tables/auth/users")
+        await browser.page.wait_for_selector("text=There is no such table", timeout=10_000)
+        assert browser.wrong == []
+
+
+async def test_keyboard_reaches_everything(place: Site) -> None:
+    async with visiting(place, ADMIN) as browser:
+        page = browser.page
+        await go(browser, "overview")
+        await page.keyboard.press("Tab")
+        assert await page.evaluate("document.activeElement.className") == "skip"
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.id") == "main"
+        await page.keyboard.press("Control+k")
+        await page.wait_for_selector("dialog[open] input", timeout=10_000)
+        await page.keyboard.type("users")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("h1:has-text('Users')", timeout=10_000)
+        await page.wait_for_selector("dialog", state="detached")
+        await page.keyboard.press("/")
+        assert await page.evaluate("document.activeElement.type") == "search"
+        await page.click("text=New user")
+        await page.wait_for_selector("dialog[open]")
+        await page.keyboard.press("Escape")
+        await page.wait_for_selector("dialog", state="detached")
+        assert await page.inner_text(":focus") == "New user"
+        assert browser.wrong == []
+
+
+async def test_phone_has_its_menu(place: Site) -> None:
+    async with visiting(place, width=360, height=740) as browser:
+        await go(browser, "overview")
+        assert not await browser.page.is_visible(".side-nav")
+        await browser.page.click("[aria-label='Open the menu']")
+        await browser.page.click(".side-nav a[href='#/tables']")
+        await browser.page.wait_for_selector("h1:has-text('Tables')")
+        assert not await browser.page.is_visible(".side-nav")
+        assert browser.wrong == []
+
+
+async def test_policy_allows_no_inline_script_and_no_other_origin(place: Site) -> None:
+    async with visiting(place) as browser:
+        reply = await browser.page.goto(f"{place.base}/console/")
+        assert reply is not None
+        policy = reply.headers["content-security-policy"]
+        assert "unsafe" not in policy and "script-src 'self'" in policy and "default-src 'none'" in policy
+        assert "http" not in policy
+        ran = await browser.page.evaluate(
+            "(() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+            " document.body.append(s); return window.ran; })()"
+        )
+        assert ran is None
