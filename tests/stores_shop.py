@@ -155,14 +155,19 @@ def signed(query: Mapping[str, str], secret: str = CLIENT_SECRET) -> str:
 
 
 @contextlib.asynccontextmanager
-async def serving(db: Database, **given: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """The whole server with the stores application on a free loopback port, and a client of it."""
+async def serving(
+    db: Database, process: Mapping[str, Any] | None = None, *, key: str | None = None, **given: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The whole server with the stores application on a free loopback port, and a client of it.
+
+    `process`: settings of the server; `key`: its publishable key, by default a new one; the rest are the application's.
+    """
     server_app = create_app(
-        Settings(_env_file=None, jwt_secret=JWT_SECRET),  # type: ignore[call-arg]
+        Settings(_env_file=None, **{"jwt_secret": JWT_SECRET, **(process or {})}),  # type: ignore[call-arg]
         db,
         apps=[app],
         extras=extras(**given),
-        publishable_key=await create_key(db, name="test", role="anon"),
+        publishable_key=key or await create_key(db, name="test", role="anon"),
     )
     config = uvicorn.Config(
         server_app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1

@@ -26,6 +26,7 @@ _COMMANDS = {
     "runs": "headgate.cli.work",
     "replay": "headgate.cli.work",
     "tickets": "headgate.cli.tickets",
+    "stores": "headgate.cli.stores",
 }
 
 

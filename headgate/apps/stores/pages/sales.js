@@ -2,9 +2,9 @@
 import { html, useMemo, useState } from "../../static/names.js";
 import { ask, client, useAsk } from "../../static/client.js";
 import { AsTable, Legend, TimeChart } from "../../static/charts.js";
-import { Change, Empty, Failure, Segmented, Stat } from "../../static/ui.js";
+import { Empty, Failure, Segmented, Stat } from "../../static/ui.js";
 import { Bones } from "../../static/widgets.js";
-import { count } from "../../static/format.js";
+import { change, count } from "../../static/format.js";
 import { ShopPage, price } from "./brand.js";
 
 const SPANS = [["7", "7 days"], ["30", "30 days"], ["90", "90 days"], ["365", "A year"]];
@@ -43,6 +43,13 @@ function Shop({ shop }) {
     <${Period} rows=${read.data.filter((row) => row.currency === currency)} first=${first} days=${days} currency=${currency} shop=${shop} />`;
 }
 
+/** More sales are good news, so the colours are the other way round than for prices. */
+function Growth({ value, label }) {
+  if (value === null) return html`<span class="flat">no period before to compare</span>`;
+  const tone = Math.abs(value) < 0.05 ? "flat" : value > 0 ? "down" : "up";
+  return html`<span class=${`nowrap ${tone}`}>${tone === "flat" ? "" : value > 0 ? "▲ " : "▼ "}${change(value)} ${label}</span>`;
+}
+
 function Period({ rows, first, days, currency, shop }) {
   const { now, before, series, past } = useMemo(() => {
     const by = new Map(rows.map((row) => [row.day, row]));
@@ -60,15 +67,15 @@ function Period({ rows, first, days, currency, shop }) {
   const average_growth = average(before) && average(now) ? 100 * (average(now) / average(before) - 1) : null;
   const day = (at) => new Date(at * 1000).toLocaleDateString(undefined, { timeZone: "UTC", weekday: "short", day: "numeric", month: "short" });
   const short = (value) => new Intl.NumberFormat(undefined, { style: "currency", currency, notation: "compact", maximumFractionDigits: 1 }).format(value);
-  const stat = (label, name) => html`<${Stat} label=${label} value=${name === "orders" ? count(now.orders) : price(now[name], currency)} note=${html`<${Change} value=${grew(name)} label="on the period before" />`} />`;
+  const stat = (label, name) => html`<${Stat} label=${label} value=${name === "orders" ? count(now.orders) : price(now[name], currency)} note=${html`<${Growth} value=${grew(name)} label="on the period before" />`} />`;
   const lines = [
     { label: "Period before", color: "--axis", values: past, dash: [4, 4], width: 1.4, format: (v) => price(v, currency) },
-    { label: "Total sales", color: "--mid", values: series.total, width: 2.2, format: (v) => price(v, currency) },
+    { label: "Total sales", color: "--price", values: series.total, width: 2.2, format: (v) => price(v, currency) },
   ];
-  return html`<div class="stack"><section class="card"><div class="card-head"><div><h2>Total sales</h2><p>Each day in ${shop.time_zone}</p></div><${Legend} items=${[["This period", "--mid"], ["Period before", "--axis"]]} /></div>
+  return html`<div class="stack"><section class="card"><div class="card-head"><div><h2>Total sales</h2><p>Each day in ${shop.time_zone}</p></div><${Legend} items=${[["This period", "--price"], ["Period before", "--axis"]]} /></div>
       <${TimeChart} times=${times} lines=${lines} height=${280} format=${short} title=${day} label="Total sales by day" tz="UTC" zero=${true} group="sales" />
       <${AsTable} head=${["Day", "Total sales", "Period before", "Orders"]} rows=${times.map((at, i) => [day(at), price(series.total[i], currency), price(past[i], currency), count(series.orders[i])])} /></section>
-    <dl class="stats">${stat("Total sales", "total")}${stat("Net sales", "net")}${stat("Orders", "orders")}<${Stat} label="Average order" value=${price(average(now), currency)} note=${html`<${Change} value=${average_growth} label="on the period before" />`} /></dl>
-    <div class="pairs"><section class="card"><div class="card-head"><h2>Orders</h2></div><${TimeChart} times=${times} lines=${[{ label: "Orders", color: "--mid", fill: "--mid", kind: "bars", align: 0, values: series.orders }]} height=${200} format=${(v) => count(v)} title=${day} label="Orders by day" tz="UTC" zero=${true} group="sales" /></section>
+    <dl class="stats">${stat("Total sales", "total")}${stat("Net sales", "net")}${stat("Orders", "orders")}<${Stat} label="Average order" value=${price(average(now), currency)} note=${html`<${Growth} value=${average_growth} label="on the period before" />`} /></dl>
+    <div class="pairs"><section class="card"><div class="card-head"><h2>Orders</h2></div><${TimeChart} times=${times} lines=${[{ label: "Orders", color: "--price", fill: "--price", kind: "bars", align: 0, values: series.orders }]} height=${200} format=${(v) => count(v)} title=${day} label="Orders by day" tz="UTC" zero=${true} group="sales" /></section>
       <section class="card flush"><div class="card-head"><h2>How the total comes about</h2></div><table><tbody>${Object.keys(WORDS).map((name) => html`<tr key=${name}><th scope="row" style=${{ fontWeight: name === "net" || name === "total" ? 600 : 400 }}>${WORDS[name]}</th><td class="num" style=${{ fontWeight: name === "net" || name === "total" ? 600 : 400 }}>${price(now[name], currency)}</td></tr>`)}</tbody></table></section></div></div>`;
 }
