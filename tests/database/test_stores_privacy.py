@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from headgate.apps.stores import privacy, staged, webhook_jobs
+from headgate.apps.stores import changes, privacy, staged, webhook_jobs
 from headgate.db import Database, Jsonb
 from headgate.engine.manifest import Services
 from headgate.engine.worker import Worker
@@ -52,7 +52,7 @@ async def work(db: Database, data_dir: Path) -> None:
     """Run every job that waits."""
     services = Services(db=db, fetcher=None, app=shop.app, settings={**shop.extras(), "data_dir": data_dir})
     handlers = {
-        "stores.webhook_apply": webhook_jobs.webhook_apply()(services),
+        "stores.webhook_apply": webhook_jobs.webhook_apply(changes.apply)(services),
         privacy.KIND: privacy.gdpr(services),
     }
     async with workers.working(db, handlers) as worker:

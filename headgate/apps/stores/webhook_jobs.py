@@ -74,7 +74,7 @@ class Means:
         return cls(services, settings, tokens, Admin(settings, wire))
 
 
-def webhook_apply(apply: Apply | None = None) -> Callable[[Services], Handler]:
+def webhook_apply(apply: Apply) -> Callable[[Services], Handler]:
     """The factory of the job `stores.webhook_apply`; `apply` is the sync's."""
 
     def factory(services: Services) -> Handler:
@@ -102,7 +102,7 @@ def webhook_apply(apply: Apply | None = None) -> Callable[[Services], Handler]:
     return factory
 
 
-async def _apply(ctx: JobContext, means: Means, apply: Apply | None, row: Mapping[str, Any]) -> Outcome:
+async def _apply(ctx: JobContext, means: Means, apply: Apply, row: Mapping[str, Any]) -> Outcome:
     topic, about = row["topic"], TOPICS.get(row["topic"])
     if about is None:
         return Outcome(state="ignored", note="nothing here knows this topic")
@@ -114,8 +114,6 @@ async def _apply(ctx: JobContext, means: Means, apply: Apply | None, row: Mappin
         return await receive(ctx, row)
     if about == "app":
         return await _OWN[topic](ctx, means, row)
-    if apply is None:
-        raise Snooze(30, "nothing applies changes of entities yet")
     live = {one["id"] for one in await ctx.db.fetch_all(Q.live, {"connection": None})}
     outcomes = []
     for number in row["connection_ids"]:
