@@ -68,8 +68,12 @@ async def test_every_row_and_cent_is_there_after_faults_and_kills(database: Data
         await synced.settled()
         await again(synced)
         assert await synced.differences() == [], (seed, ordered, kills)
-        assert await database.fetch_value("select count(*) from control.jobs where state = 'failed'") == 0, ordered
-        regressed = await database.fetch_value("select count(*) from stores.untied(%s, 100)", [synced.connection])
+        assert await database.fetch_value("select count(*) from control.jobs where state = 'failed'") == 0, (
+            ordered
+        )
+        regressed = await database.fetch_value(
+            "select count(*) from stores.untied(%s, 100)", [synced.connection]
+        )
         assert regressed == 0, (seed, ordered)
 
 
@@ -112,5 +116,3 @@ async def again(synced: Synced) -> None:
         await synced.idle()
         await synced.begin("stores.reconcile")
         await synced.idle()
-
-
