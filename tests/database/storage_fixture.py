@@ -19,6 +19,8 @@ from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.auth.tokens import Verifier, read_keys
 from headgate.surface.callers import Callers
 from headgate.surface.services import Door, Shared
+from headgate.surface.storage.backends import open_backend
+from headgate.surface.storage.depot import Depot
 from headgate.surface.storage.service import StorageService
 from headgate.surface.storage.sweep import Report
 
@@ -127,23 +129,36 @@ def settings_for(folder: Path, **changes: Any) -> Settings:
     return Settings(_env_file=None, data_dir=folder, **changes)  # type: ignore[call-arg]
 
 
-@contextlib.asynccontextmanager
-async def storage(database: Database, folder: Path, **changes: Any) -> AsyncIterator[Client]:
-    """The service behind its door, as the administrator."""
+def service_over(database: Database, folder: Path, **changes: Any) -> StorageService:
+    """The service, not yet started."""
     keys = read_keys(SECRET, is_base64=False)
     verifier = Verifier(keys, anon_role="anon", audience=None, role_path="$.role", cache_max=100)
 
-    async def no_keys(key: str) -> str | None:
+    async def role_of(key: str) -> str | None:
         return {"sb_publishable_test": "anon", "sb_secret_test": "service_role"}.get(key)
 
     shared = Shared(
         settings=settings_for(folder, **changes),
         db=database,
-        callers=Callers(verifier, no_keys),
+        callers=Callers(verifier, role_of),
         secret=SECRET,
         keys=SigningKeys(database, SECRET, own_secret=False),
     )
-    service = StorageService(shared)
+    return StorageService(shared)
+
+
+def depot_over(database: Database, folder: Path) -> Depot:
+    """What the endpoints share, without a server."""
+    service = service_over(database, folder)
+    shared = service._shared
+    backend = open_backend(shared.settings)
+    return Depot(shared.settings, database, shared.callers, secret=SECRET, backend=backend)
+
+
+@contextlib.asynccontextmanager
+async def storage(database: Database, folder: Path, **changes: Any) -> AsyncIterator[Client]:
+    """The service behind its door, as the administrator."""
+    service = service_over(database, folder, **changes)
     door = Door({"/storage/v1": service}, origins=("*",))
     await door.start()
     try:

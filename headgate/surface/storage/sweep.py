@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 _LOCK = 5_132_107_030
 _RETRY_S = 30.0
 _SHOWN = 20
+_AT_A_TIME = 20_000  # versions
 
 
 @dataclass
@@ -99,8 +100,7 @@ class Sweeper:
             depot, report = self._depot, Report()
             report.unfinished = await depot.db.execute(Q.own_abandon_old_writes, {"grace_s": grace_s})
             await depot.db.execute(Q.own_forget_removals)
-            for shard in SHARDS:
-                await self._shard(shard, grace_s, report)
+            await self._compare(grace_s, report)
             await self.remove_all()
             expired = [row["id"] for row in await depot.db.fetch_all(Q.own_expired_uploads)]
             report.files = await asyncio.to_thread(_clear, depot.work, grace_s, expired)
@@ -120,18 +120,28 @@ class Sweeper:
             row = await (await conn.execute("select pg_try_advisory_lock(%s) as got", (_LOCK,))).fetchone()
             yield bool(row and row["got"])  # the lock ends with the connection
 
-    async def _shard(self, shard: str, grace_s: float, report: Report) -> None:
-        """Compare the bytes and the rows of the versions that begin with `shard`."""
+    async def _compare(self, grace_s: float, report: Report) -> None:
+        """Compare bytes and rows, so many shards of versions at a time as fit into memory with ease."""
         kept: dict[str, Kept] = {}
-        async for page in self._depot.backend.kept(shard):
-            kept.update({one.version: one for one in page})
+        first = SHARDS[0]
+        for shard in SHARDS:
+            async for page in self._depot.backend.kept(shard):
+                kept.update({one.version: one for one in page})
+            if len(kept) >= _AT_A_TIME or shard == SHARDS[-1]:
+                await self._shards(first, shard, kept, grace_s=grace_s, report=report)
+                first, kept = f"{int(shard, 16) + 1:02x}", {}
+
+    async def _shards(
+        self, first: str, last: str, kept: dict[str, Kept], *, grace_s: float, report: Report
+    ) -> None:
+        """Compare the bytes and the rows of the versions from shard `first` to shard `last`."""
         old = [v for v, one in kept.items() if one.modified.timestamp() <= time.time() - grace_s]
         if old:
             strays = [r["version"] for r in await self._depot.db.fetch_all(Q.own_strays, {"versions": old})]
             if strays:
                 await self._depot.db.execute(Q.own_ask_removals, {"versions": strays})
                 report.stray += len(strays)
-        asked = {"first": shard, "last": f"{shard}\U0010ffff"}
+        asked = {"first": first, "last": f"{last}\U0010ffff"}
         for row in await self._depot.db.fetch_all(Q.own_versions, asked):
             await self._check(row, kept.get(row["version"]), report)
 
