@@ -1,7 +1,8 @@
 """kill −9 of the server process in the middle of uploads, replacements, moves, deletes and resumable uploads.
 
 After every kill: each object's bytes are there and are the ones that its row describes, even before any sweep; what was
-acknowledged is so; after a sweep no bytes are left without a row. `STORAGE_KILLS` sets how many kills, `STORAGE_KILLS_SEED` the first seed.
+acknowledged is so; after a sweep no bytes are left without a row. `STORAGE_KILLS` sets how many,
+`STORAGE_KILLS_SEED` the first seed.
 """
 
 from __future__ import annotations

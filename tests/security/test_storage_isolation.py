@@ -16,6 +16,7 @@ from tests.database.storage_fixture import POLICIES, SECRET, A, B, Client, stora
 OWNERS = {"own": A, "other": B, "null": None}
 ROW = """insert into storage.objects (bucket_id, name, owner_id, version, metadata)
   select 'files', 'matrix', %s, version, metadata from storage.objects where name = 'source'"""
+PART = b'--b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b'
 BYTES = "application/offset+octet-stream"
 
 
@@ -110,7 +111,7 @@ def forged() -> list[str]:
     ]
 
 
-async def leaks(client: Client) -> list[str]:
+async def leaks(client: Client, verbs: tuple[str, ...] = ()) -> list[str]:
     """Every cell in which somebody gets at what is not theirs, or is kept from their own."""
     found = []
     callers = {
@@ -122,17 +123,19 @@ async def leaks(client: Client) -> list[str]:
     }
     db = client.service.depot.db  # type: ignore[union-attr]
     for whose, owner in OWNERS.items():
+        await place(client, owner)
         for who, caller in callers.items():
-            for verb in VERBS:
-                await place(client, owner)
+            for verb in verbs or VERBS:
                 got = await allowed(caller, verb)
                 if got != (who == "user" and whose == "own"):
                     found.append(f"{who} {verb} {whose}")
                 left = await db.fetch_all(
                     "select owner_id, name, metadata->>'size' as size from storage.objects"
                 )
-                if not got and left != [{"owner_id": owner, "name": "matrix", "size": "6"}]:
-                    found.append(f"{who} {verb} {whose} changed something")
+                if left != [{"owner_id": owner, "name": "matrix", "size": "6"}]:
+                    if not got:
+                        found.append(f"{who} {verb} {whose} changed something")
+                    await place(client, owner)
     return found
 
 
@@ -154,7 +157,7 @@ async def test_no_cell_of_the_matrix_leaks(client: Client) -> None:
 async def test_a_weakened_policy_is_caught(client: Client, policy: str, cell: str) -> None:
     for statement in policy.split(";"):
         await client.service.depot.db.execute(statement)  # type: ignore[union-attr]
-    assert cell in await leaks(client)
+    assert cell in await leaks(client, (cell.split()[1],))
 
 
 @pytest.mark.parametrize("bearer", forged())
@@ -191,15 +194,20 @@ async def test_users_may_not_touch_buckets_nor_give_away(client: Client) -> None
     assert (await user.put("closed/x")).json()["statusCode"] == "403"
 
 
+def files_below(folder: Path) -> set[Path]:
+    return {file for file in folder.rglob("*") if file.is_file()}
+
+
 NASTY = [
-    "..%2F..%2Fetc%2Fpasswd", "a%2F..%2Fb", "a%2F%2Fb", "%2E%2E", ".", "a%00b", "a%0Ab", "a%0D%0Ax:y", "x" * 1025, "%ff%fe",
+    "..%2F..%2Fetc%2Fpasswd", "a%2F..%2Fb", "a%2F%2Fb", "%2E%2E", ".", "a%00b", "a%0Ab", "a%0D%0Ax:y", "x" * 1025,
+    "%ff%fe",
     "na%C3%AFve", "a%5Cb", "a%7Fb", "a%3Cscript%3E", "a%22b", "%20%2F", "a%60b",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NASTY)
 async def test_bad_names_are_refused_and_nothing_is_stored(client: Client, name: str, tmp_path: Path) -> None:
-    before = {file for file in tmp_path.rglob("*") if file.is_file()}
+    before = files_below(tmp_path)
     for method, path in (
         ("POST", f"object/files/{name}"), ("PUT", f"object/files/{name}"), ("POST", f"object/upload/sign/files/{name}"),
         ("GET", f"object/public/files/{name}"), ("GET", f"object/files/{name}"),
@@ -209,7 +217,7 @@ async def test_bad_names_are_refused_and_nothing_is_stored(client: Client, name:
             continue
         assert reply.status_code == 400, (method, name, reply.text)
         assert set(reply.json()) == {"statusCode", "error", "message"}
-    assert {file for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert files_below(tmp_path) == before
 
 
 @pytest.mark.parametrize("name", ["", " x", "a/b", "..", "é", "x" * 101, 'a"b', 5, None, ["x"]])
@@ -225,11 +233,13 @@ async def test_bad_bucket_names_are_refused(client: Client, name: Any) -> None:
         ("POST", "object/list/files", {"sortBy": {"column": "name; drop table x"}}), ("POST", "object/list/files", []),
         ("POST", "object/list-v2/files", {"cursor": "!"}), ("POST", "object/list-v2/files", {"cursor": "W10="}),
         ("POST", "object/list/files", {"search": 5}), ("POST", "object/sign/files/x", {"expiresIn": -1}),
-        ("POST", "object/sign/files/x", {"expiresIn": "1e9"}), ("POST", "object/sign/files", {"expiresIn": 5, "paths": [1]}),
+        ("POST", "object/sign/files/x", {"expiresIn": "1e9"}),
+        ("POST", "object/sign/files", {"expiresIn": 5, "paths": [1]}),
         ("DELETE", "object/files", {"prefixes": "x"}), ("DELETE", "object/files", {"prefixes": ["\u0000"]}),
         ("DELETE", "object/files", {"prefixes": ["x"] * 1001}), ("POST", "object/move", {"bucketId": "files"}),
         ("POST", "object/copy", {"bucketId": "files", "sourceKey": "x", "destinationKey": "../y"}),
-        ("POST", "bucket", {"name": "z", "file_size_limit": "1 parsec"}), ("POST", "bucket", {"name": "z", "public": "yes"}),
+        ("POST", "bucket", {"name": "z", "file_size_limit": "1 parsec"}),
+        ("POST", "bucket", {"name": "z", "public": "yes"}),
         ("POST", "bucket", {"name": "z", "allowed_mime_types": ["image"]}), ("GET", "bucket?limit=x", None),
         ("POST", "vector/ListIndexes", {}), ("PATCH", "object/files/x", {}), ("GET", "nowhere", None),
     ],
@@ -263,7 +273,7 @@ async def test_malformed_uploads_store_nothing(
     reply = await client.send("POST", "object/files/x", content=body, headers={"content-type": kind})
     assert reply.status_code == 400, reply.text
     await client.settled()
-    assert [file for file in (tmp_path / "storage" / "objects").rglob("*") if file.is_file()] == []
+    assert files_below(tmp_path / "storage" / "objects") == set()
     assert (await client.get("files/x")).json()["statusCode"] == "404"
 
 
