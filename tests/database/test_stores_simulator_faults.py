@@ -13,6 +13,7 @@ import pytest
 
 from headgate.apps.stores import documents
 from headgate.apps.stores.simulator import CLIENT_SECRET
+from headgate.apps.stores.simulator.clock import stamp
 from headgate.apps.stores.simulator.faults import BY_NUMBER, ELSEWHERE, FAULTS, Faults
 from headgate.apps.stores.simulator.webhooks import sign
 from tests.database.test_stores_simulator_webhooks import drain, subscribe
@@ -243,16 +244,21 @@ async def slot_taken(desk: Desk, seen: Receiver) -> None:
 
 @check
 async def changed_during_bulk(desk: Desk, seen: Receiver) -> None:
-    await desk.bulk(ORDERS)
+    lines = await desk.lines((await desk.bulk(ORDERS))["url"])
     await drain(desk)
-    assert {"orders/updated", "orders/create"} & set(seen.topics())
+    assert {"orders/updated", "orders/create"} <= set(seen.topics())
+    rows = (await desk.http.get(f"{desk.url}/_control/oracle/orders")).json()
+    stale = [x for x in lines if x["id"] in rows and x["updatedAt"] != stamp(rows[x["id"]]["updated_at"])]
+    assert stale
 
 
 @check
 async def deleted_during_bulk(desk: Desk, seen: Receiver) -> None:
-    await desk.bulk(ORDERS)
+    lines = await desk.lines((await desk.bulk(ORDERS))["url"])
     await drain(desk)
-    assert "orders/delete" in seen.topics()
+    gone = f"gid://shopify/Order/{seen.bodies('orders/delete')[0]['id']}"
+    assert gone in {x["id"] for x in lines}
+    assert (await desk.ask("query($i: ID!) { order(id: $i) { id } }", i=gone))["order"] is None
 
 
 @check

@@ -19,8 +19,9 @@ from headgate.apps.stores.simulator.faults import Faults
 from headgate.apps.stores.simulator.nodes import Node
 from headgate.apps.stores.simulator.options import DAY, gid
 from headgate.apps.stores.simulator.projection import Compiler, Line, NotBulk, Projection, dump
-from headgate.apps.stores.simulator.roots import root_nodes
+from headgate.apps.stores.simulator.roots import check_root, root_nodes
 from headgate.apps.stores.simulator.schema import schema_for
+from headgate.apps.stores.simulator.selection import BadSearch
 from headgate.apps.stores.simulator.shop import Shop
 
 SLICE = 200
@@ -113,7 +114,8 @@ class Bulk:
             return None, [{"code": code, "field": None, "message": message}]
         try:
             projection = Compiler(schema_for(version), query).compile()
-        except NotBulk as error:
+            check_root(projection)
+        except (NotBulk, BadSearch) as error:
             return None, [{"code": "INVALID", "field": ["query"], "message": str(error)}]
         number = self.shop.numbers.make(len(self.operations) + 1)
         operation = Operation(
@@ -193,7 +195,7 @@ class Bulk:
         nodes = root_nodes(self.shop, operation.projection, operation.scopes)
         for part in slices(nodes, SLICE):
             if self.meddle is not None:
-                self.meddle(operation)
+                self.meddle(operation, part)
             for line in arrange(operation, part, spoil):
                 file.write(line)
             operation.size = file.tell()

@@ -11,7 +11,7 @@ from headgate.apps.stores.simulator.bulk import Bulk, Operation
 from headgate.apps.stores.simulator.clock import SimClock
 from headgate.apps.stores.simulator.faults import Faults
 from headgate.apps.stores.simulator.live import Live
-from headgate.apps.stores.simulator.nodes import Items
+from headgate.apps.stores.simulator.nodes import Items, Node
 from headgate.apps.stores.simulator.oauth import OAuth
 from headgate.apps.stores.simulator.options import DAY, ShopOptions, gid
 from headgate.apps.stores.simulator.schema import VERSIONS
@@ -94,13 +94,13 @@ class Outlet:
             keep.reverse()
         return items_page(Items(keep), {**args, "reverse": False})
 
-    def _meddle(self, operation: Operation) -> None:
-        """What has been ordered to happen while an operation reads."""
+    def _meddle(self, operation: Operation, part: list[Node]) -> None:
+        """What has been ordered to happen while an operation reads; `part` was read, but is not in the file yet."""
         if operation.projection.root == "orders":
             if (found := self.faults.take("changed_during_bulk", operation=operation.id)) is not None:
                 self.live.run(int(found.get("changes", 12)), orders_only=True)
             if self.faults.take("deleted_during_bulk", operation=operation.id) is not None:
-                self.live.delete_order()
+                self.live.delete_order(order=part[len(part) // 2].it.index)
         if self.faults.take("redacted_during_bulk", operation=operation.id) is not None:
             self.live.redact_customer()
         if self.faults.take("uninstalled", operation=operation.id) is not None:

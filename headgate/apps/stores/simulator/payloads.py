@@ -57,13 +57,18 @@ def line_item(shop: Shop, order: Order, index: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def refunded_line(shop: Shop, order: Order, index: int) -> dict[str, Any]:
+    """A line as refunds show it: without what is left of it."""
+    return {k: v for k, v in line_item(shop, order, index).items() if k != "current_quantity"}
+
+
 def order_body(shop: Shop, order: Order) -> dict[str, Any]:
     """`orders/create`, `orders/updated`, `orders/cancelled`."""
     number = shop.numbers.make(order.index)
     sets = {
         "current_total_price": totals.current_total(order), "current_subtotal_price": totals.current_subtotal(order),
         "current_total_tax": totals.current_tax(order), "current_total_discounts": totals.current_discounts(order),
-        "total_price": totals.total_price(order), "total_outstanding": totals.outstanding(order),
+        "total_price": totals.total_price(order),
         "subtotal_price": totals.given(order, totals.GOODS, "price"),
         "total_discounts": totals.given(order, (*totals.GOODS, "SHIPPING"), "discount"),
         "total_tax": totals.given(order, totals.TAXED, "tax"),
@@ -78,6 +83,7 @@ def order_body(shop: Shop, order: Order) -> dict[str, Any]:
         "taxes_included": order.taxes_included, "tags": ", ".join(order.tags), "note": order.note,
         "email": None if order.redacted else order.email, "contact_email": None if order.redacted else order.email,
         "financial_status": totals.financial_status(order).lower(), "fulfillment_status": None,
+        "total_outstanding": one(order, totals.outstanding(order)),
         "total_tip_received": one(order, totals.tips(order)),
         "customer": customer_of(shop, order),
         "line_items": [line_item(shop, order, n) for n in range(len(order.lines))],
@@ -97,7 +103,9 @@ def order_body(shop: Shop, order: Order) -> dict[str, Any]:
 def customer_of(shop: Shop, order: Order) -> dict[str, Any] | None:
     """The customer within an order's body."""
     found = None if order.customer is None or order.redacted else shop.customers.get(order.customer)
-    return None if found is None else customer_body(shop, found)
+    if found is None:
+        return None
+    return {k: v for k, v in customer_body(shop, found).items() if k != "addresses"}
 
 
 def refund_body(shop: Shop, order: Order, at: int) -> dict[str, Any]:
@@ -116,7 +124,7 @@ def refund_body(shop: Shop, order: Order, at: int) -> dict[str, Any]:
         "refund_line_items": [
             {"id": number * 16 + n, "line_item_id": shop.line_id(order.index, x.line), "quantity": x.quantity,
              "restock_type": x.restock.lower(), "subtotal_set": both(order, x.subtotal),
-             "total_tax_set": both(order, x.tax), "line_item": line_item(shop, order, x.line)}
+             "total_tax_set": both(order, x.tax), "line_item": refunded_line(shop, order, x.line)}
             for n, x in enumerate(refund.lines)
         ],
         "transactions": [
@@ -168,7 +176,7 @@ def customer_body(shop: Shop, customer: Customer) -> dict[str, Any]:
         "created_at": local(shop, customer.created_at), "updated_at": local(shop, customer.updated_at),
         "state": customer.state.lower(), "note": customer.note, "verified_email": customer.email is not None,
         "tax_exempt": False, "tax_exemptions": [], "currency": shop.options.currency, "multipass_identifier": None,
-        "addresses": [], "default_address": None, "tags": ", ".join(customer.tags),
+        "addresses": [], "default_address": None,
     }  # fmt: skip
 
 

@@ -87,6 +87,13 @@ def expand(shop: Shop, name: str, index: int) -> list[Node]:
     return [Node(KINDS[name], shop, row)]
 
 
+def check_root(projection: Projection) -> None:
+    """Raises BadSearch where a bulk query asks for a list or a search that the simulator does not have."""
+    if projection.root != "locations" and table_of(projection.root) not in KINDS:
+        raise BadSearch(f"the simulator has no bulk data for {projection.root}")
+    read_search(projection.args.get("query"))
+
+
 def root_nodes(shop: Shop, projection: Projection, scopes: frozenset[str]) -> Iterator[Node]:
     """All objects of a bulk query's root, one after the other, as they are when reached."""
     name = projection.root
@@ -94,8 +101,6 @@ def root_nodes(shop: Shop, projection: Projection, scopes: frozenset[str]) -> It
         yield from (Node("Location", shop, slot) for slot in range(shop.options.locations))
         return
     table = table_of(name)
-    if table not in KINDS:
-        raise BadSearch(f"the simulator has no bulk data for {name}")
     search = read_search(projection.args.get("query"))
     for index in selectors(shop)[table].walk(search, since=window(shop, table, scopes)):
         yield from expand(shop, name, index)
