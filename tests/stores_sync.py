@@ -81,7 +81,7 @@ class Synced:
         """A worker with the application's jobs."""
         given = self.services()
         handlers = {kind: factory(given) for kind, factory in app.jobs.items()}
-        return Worker(self.db, handlers, concurrency=6, limits=Limits(poll_s=0.1, lease_s=1.0))
+        return Worker(self.db, handlers, concurrency=6, limits=Limits(poll_s=0.1, lease_s=2.0))
 
     async def begin(self, kind: str = "stores.recent_sync", **args: Any) -> None:
         """Enqueue a job about the connection."""

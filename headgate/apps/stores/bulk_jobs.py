@@ -49,7 +49,7 @@ def recent_sync(services: Services) -> Handler:
             row = await (await conn.execute(Q.begin, {"connection": connection})).fetchone()
             cursor = await conn.execute(Q.operations, {"run": row["run"] if row else None})
             for operation in await cursor.fetchall():
-                await submit_later(conn, operation["entity"], operation["id"], shop=shopify.shop)
+                await submit_later(conn, operation, shop=shopify.shop)
         await _recent(ctx, shopify)
         async with ctx.transaction() as conn:
             await milestone(conn, connection, "recent", "completed")
@@ -72,16 +72,21 @@ async def _recent(ctx: JobContext, shopify: Shopify) -> None:
             await milestone(conn, shopify.id, "recent", "error", error=error.message)
 
 
+def turn(operation: Mapping[str, Any]) -> str:
+    """Each asking of an operation has jobs of its own: one that winds down must not keep the next from starting."""
+    return f"{operation['id']}:{operation['attempts']}"
+
+
 async def submit_later(
-    conn: Connection, entity: str, operation: int, *, shop: str, delay_s: float = 0.0
+    conn: Connection, operation: Mapping[str, Any], *, shop: str, delay_s: float = 0.0
 ) -> None:
     """Enqueue the job that submits an operation."""
     await enqueue(
         conn,
-        f"stores.bulk_{entity}",
-        {"operation_id": operation},
+        f"stores.bulk_{operation['entity']}",
+        {"operation_id": operation["id"]},
         key=lane(shop),
-        unique=str(operation),
+        unique=turn(operation),
         priority=10,
         run_at=now() + timedelta(seconds=delay_s) if delay_s else None,
     )
@@ -118,20 +123,36 @@ def submit(services: Services) -> Handler:
             await milestone(
                 conn, shopify.id, operation["entity"], "in_progress", detail={"state": "submitted"}
             )
-            await poll_later(conn, operation["id"], shop=shopify.shop)
+            row = (
+                await (await conn.execute(Q.operation, {"operation": operation["id"]})).fetchone()
+                or operation
+            )
+            await poll_later(conn, row, shop=shopify.shop)
             await ctx.settle(conn)
 
     return handle
 
 
-async def poll_later(conn: Connection, operation: int, *, shop: str) -> None:
+async def poll_later(conn: Connection, operation: Mapping[str, Any], *, shop: str) -> None:
     """Enqueue the watch over an operation."""
     await enqueue(
         conn,
         "stores.poll_bulk",
-        {"operation_id": operation},
+        {"operation_id": operation["id"]},
         key=lane(shop),
-        unique=str(operation),
+        unique=turn(operation),
+        priority=10,
+    )
+
+
+async def ingest_later(conn: Connection, operation: Mapping[str, Any], *, shop: str) -> None:
+    """Enqueue the fetching of an operation's file."""
+    await enqueue(
+        conn,
+        "stores.ingest",
+        {"operation_id": operation["id"]},
+        key=lane(shop),
+        unique=turn(operation),
         priority=10,
     )
 
@@ -214,14 +235,7 @@ def poll(services: Services) -> Handler:
                     detail={"state": "downloading"},
                     total=total,
                 )
-                await enqueue(
-                    conn,
-                    "stores.ingest",
-                    {"operation_id": operation["id"]},
-                    key=lane(shopify.shop),
-                    unique=str(operation["id"]),
-                    priority=10,
-                )
+                await ingest_later(conn, operation, shop=shopify.shop)
                 await ctx.settle(conn)
                 return
         if not over:
@@ -279,7 +293,7 @@ async def retry_or_give_up(ctx: JobContext, operation: Mapping[str, Any], *, sho
             detail={"state": "retrying", "why": error},
         )
         delay_s = 0.0 if operation["attempts"] <= 1 else float(2 ** operation["attempts"])
-        await submit_later(conn, operation["entity"], operation["id"], shop=shop, delay_s=delay_s)
+        await submit_later(conn, operation, shop=shop, delay_s=delay_s)
         await ctx.settle(conn)
 
 

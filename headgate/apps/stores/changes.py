@@ -88,7 +88,7 @@ async def _finished(conn: Connection, connection: int, payload: Mapping[str, Any
         return "the operation is not recorded here (yet); its poll will find out"
     woken = await (await conn.execute(Q.wake_poll, {"unique": str(row["id"])})).fetchone()
     if woken is None and row["state"] == "running_remote":
-        await poll_later(conn, row["id"], shop=row["shop_domain"])
+        await poll_later(conn, row, shop=row["shop_domain"])
     return "looked at at once"
 
 

@@ -9,7 +9,8 @@ select id from stores.connections where state in ('connected', 'error') order by
 select stores.begin_sync(%(connection)s) as run
 
 -- name: operations
-select id, entity, state from stores.bulk_operations where run_id = %(run)s order by id
+select id, entity, state, attempts from stores.bulk_operations
+where run_id = %(run)s and finished_at is null and gid is null order by id
 
 -- name: operation
 select b.*, r.state as run_state from stores.bulk_operations b join stores.sync_runs r on r.id = b.run_id
@@ -151,9 +152,17 @@ delete from stores.refetches r using jsonb_to_recordset(%(rows)s) a (entity text
 where r.connection_id = %(connection)s and r.entity = a.entity and r.shopify_id = a.shopify_id and r.asked_at = a.asked_at
 
 -- name: operation_of_gid
-select b.id, b.state, c.shop_domain from stores.bulk_operations b join stores.connections c on c.id = b.connection_id
+select b.id, b.state, b.attempts, c.shop_domain from stores.bulk_operations b join stores.connections c on c.id = b.connection_id
 where b.gid = %(gid)s and b.connection_id = %(connection)s
 
 -- name: wake_poll
 select control.retry_job(id) as state from control.jobs
-where kind = 'stores.poll_bulk' and unique_key = %(unique)s and state = 'scheduled'
+where kind = 'stores.poll_bulk' and unique_key like %(unique)s || ':%%' and state = 'scheduled'
+
+-- name: stuck
+-- Operations that no job looks after, whatever became of it.
+select b.id, b.entity, b.attempts, b.gid, b.state, c.shop_domain
+from stores.bulk_operations b join stores.connections c on c.id = b.connection_id and c.state in ('connected', 'error')
+where b.finished_at is null and b.updated_at < now() - make_interval(secs => %(older_s)s)
+  and not exists (select from control.jobs j where j.finished_at is null and j.kind like 'stores.%%'
+                  and j.args ->> 'operation_id' = b.id::text)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headgate.apps.stores import paging
-from headgate.apps.stores.bulk_jobs import lane
+from headgate.apps.stores.bulk_jobs import ingest_later, lane, poll_later, submit_later
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.means import ENTITIES, OVERLAP, Means, Q, milestone
 from headgate.base.clock import now
@@ -63,6 +63,7 @@ def incremental(services: Services) -> Handler:
     async def handle(ctx: JobContext) -> None:
         connection = ctx.job.args.get("connection_id")
         if connection is None:
+            await revive(ctx)
             await _for_each(ctx, means, "stores.incremental")
             return
         shopify = await means.shopify(int(connection))
@@ -71,6 +72,20 @@ def incremental(services: Services) -> Handler:
         await read_refunds(ctx, shopify)
 
     return handle
+
+
+async def revive(ctx: JobContext, *, older_s: float = 120.0) -> int:
+    """Jobs for bulk operations that nobody looks after, as when a job failed for good; how many."""
+    async with ctx.transaction() as conn:
+        rows = await (await conn.execute(Q.stuck, {"older_s": older_s})).fetchall()
+        for row in rows:
+            if not row["gid"]:
+                await submit_later(conn, row, shop=row["shop_domain"])
+            elif row["state"] in ("downloading", "staged"):
+                await ingest_later(conn, row, shop=row["shop_domain"])
+            else:
+                await poll_later(conn, row, shop=row["shop_domain"])
+    return len(rows)
 
 
 async def _for_each(ctx: JobContext, means: Means, kind: str) -> None:
