@@ -192,3 +192,21 @@ async def test_mfa_limits_and_kinds_that_are_not_offered(database: Database, tmp
         assert (full.status_code, full.json()["error_code"]) == (422, "too_many_enrolled_mfa_factors")
         await database.execute("update auth.mfa_factors set created_at = now() - interval '25 hours'")
         assert (await auth.post("/factors", {"factor_type": "totp"}, token=token)).status_code == 200
+
+
+async def test_mfa_a_token_is_worth_no_more_than_its_session_is_now(
+    database: Database, tmp_path: Path
+) -> None:
+    async with running(database, tmp_path) as auth:
+        session = await new_session(auth)
+        low, user = session["access_token"], session["user"]["id"]
+        first = await enrol(auth, low, "first")
+        high = (await answer(auth, low, first, code_of(first))).json()["access_token"]
+        stale = await auth.post("/factors", {"factor_type": "totp", "friendly_name": "x"}, token=low)
+        assert stale.json()["error_code"] == "insufficient_aal"  # from before the factor was given
+        second = await enrol(auth, high, "second")
+        higher = (await answer(auth, high, second, code_of(second))).json()["access_token"]
+        gone = await auth.call("DELETE", f"/admin/users/{user}/factors/{second['id']}", token=auth.service)
+        assert gone.status_code == 200
+        less = await auth.call("DELETE", f"/factors/{first['id']}", token=higher)
+        assert (less.status_code, less.json()["error_code"]) == (422, "insufficient_aal")

@@ -46,7 +46,7 @@ class Signed:
 
     @property
     def aal(self) -> str:
-        """The assurance level of the token."""
+        """The assurance level: that of the token or of its session, whichever is lower."""
         return str(self.claims.get("aal") or "aal1")
 
 
@@ -116,7 +116,9 @@ class Core:
             raise sessions.session_gone()
         if users.is_banned(user):
             raise AuthError(403, "user_banned", "User is banned")
-        return Signed(user, session_id, claims)
+        # The token may be older than the session's last factor, or than the loss of one: the lower level counts.
+        level = min(str(claims.get("aal") or "aal1"), str(session["aal"] or "aal1"))
+        return Signed(user, session_id, {**claims, "aal": level})
 
     def require_admin(self, request: AuthRequest) -> None:
         """Raises AuthError unless the request comes with the rights of `service_role`."""
