@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from headgate.surface.auth.passwords import Passwords
 from headgate.surface.auth.providers import read_providers
 from headgate.surface.auth.registry import Registry
 from headgate.surface.auth.routes import ROUTES, Route
+from headgate.surface.auth.upkeep import keep_tidy
 from headgate.surface.callers import Caller, CallerError
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 PREFIX = "/auth/v1"
 #: Where browsers, providers and verifiers of tokens come without an API key, also when one is required.
 OPEN = frozenset({"/health", "/.well-known/jwks.json", "/verify", "/authorize", "/callback"})
+#: What HEAD may ask for as well; elsewhere GET may use something up, and scanners of mail send HEAD first.
+HEADED = frozenset({"/health", "/settings", "/.well-known/jwks.json"})
 log = structlog.get_logger(__name__)
 _PART = re.compile(r"\{(\w+)\}")
 
@@ -51,16 +56,22 @@ class AuthService:
             providers=Registry(read_providers(_clear(chosen.auth_providers)), outside),
         )
         self.core.claims_hook = hooks.claims_hook(chosen)
+        self._upkeep: asyncio.Task[None] | None = None
         self._callers = shared.callers
         self._max_body = shared.settings.max_body_bytes
         self._routes = [(_pattern(path), method, handler) for method, path, handler in routes]
 
     async def start(self) -> None:
-        """Begin to deliver mail."""
+        """Begin to deliver mail and to forget what ended."""
         await self.core.mailer.start()
+        self._upkeep = asyncio.create_task(keep_tidy(self.core.db, self.core.settings))
 
     async def close(self) -> None:
         """Stop what runs beside requests."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._upkeep
         await self.core.mailer.close()
         await self.core.outside.close()
         self.core.passwords.close()
@@ -81,6 +92,9 @@ class AuthService:
         except database_errors.DataError as error:
             log.info("auth_value_refused", sqlstate=error.sqlstate)
             answer = AuthError(400, "validation_failed", "A value of the request cannot be stored")
+        except database_errors.IntegrityError as error:  # such as a user who was deleted in the meantime
+            log.info("auth_conflict", sqlstate=error.sqlstate)
+            answer = AuthError(409, "conflict", "Somebody else changed this at the same time; try again")
         except (database_errors.OperationalError, DatabaseError, OSError) as error:
             log.warning("auth_database_lost", reason=str(error))
             answer = AuthError(
@@ -120,7 +134,7 @@ class AuthService:
         allowed: list[str] = []
         for pattern, verb, handler in self._routes:
             found = pattern.fullmatch(path)
-            if found is not None and verb in (method, "GET" if method == "HEAD" else method):
+            if found is not None and (verb == method or (method == "HEAD" and path in HEADED)):
                 return handler, found.groupdict()
             if found is not None:
                 allowed.append(verb)

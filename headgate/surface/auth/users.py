@@ -11,7 +11,7 @@ from typing import Any
 from headgate.base.clock import now
 from headgate.db import Connection, Jsonb
 from headgate.db.queries import load
-from headgate.surface.auth.errors import invalid
+from headgate.surface.auth.errors import AuthError, invalid
 from headgate.surface.auth.exchange import rfc3339
 
 Row = Mapping[str, Any]
@@ -73,10 +73,10 @@ async def by_phone(conn: Connection, phone: str) -> Row | None:
 
 
 async def existing(conn: Connection, user_id: object) -> Row:
-    """The user who is known to be there, as the database has them now."""
+    """The user who was there a moment ago, as the database has them now. Raises AuthError 404 when they are gone."""
     found = await by_id(conn, user_id)
     if found is None:
-        raise LookupError(f"user {user_id} is gone")
+        raise AuthError(404, "user_not_found", "User not found")
     return found
 
 
