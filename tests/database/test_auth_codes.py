@@ -218,3 +218,32 @@ async def test_what_users_do_is_in_the_audit_log(database: Database, tmp_path: P
         )
         assert [row["action"] for row in rows] == ["user_signedup", "user_signedup", "login", "logout"]
         assert {row["ip_address"] for row in rows} == {"127.0.0.1"}
+
+
+async def test_a_stranger_who_signs_up_first_leaves_no_password_behind(
+    database: Database, tmp_path: Path
+) -> None:
+    async with running(database, tmp_path) as auth:
+
+        async def opens(email: str, password: str) -> bool:
+            body = {"email": email, "password": password}
+            return (await auth.post("/token?grant_type=password", body)).status_code == 200
+
+        async def prove(email: str) -> str:
+            body = {"type": "email", "email": email, "token": await auth.code(email)}
+            token: str = (await auth.post("/verify", body)).json()["access_token"]
+            return token
+
+        for number, again in enumerate(("/signup", "/otp", "/recover")):
+            email = f"user{number}@example.com"
+            await auth.post("/signup", {"email": email, "password": "the stranger's"})
+            mine = {"email": email, "password": PASSWORD} if again == "/signup" else {"email": email}
+            assert (await auth.post(again, mine)).status_code == 200
+            token = await prove(email)
+            assert not await opens(email, "the stranger's") and not await opens(email, PASSWORD)
+            assert (await auth.put("/user", {"password": "chosen inside"}, token=token)).status_code == 200
+            assert await opens(email, "chosen inside")
+        for _ in range(2):  # the same form sent twice
+            await auth.post("/signup", {"email": A, "password": PASSWORD})
+        await prove(A)
+        assert await opens(A, PASSWORD)

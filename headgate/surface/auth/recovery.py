@@ -31,6 +31,7 @@ async def otp(core: Core, request: AuthRequest) -> Answer:
         if user is None and core.settings.auth_signups:
             user = await _new_user(core, conn, request, contact, data=data)
         if user is not None and not users.is_banned(user):
+            await users.drop_password(conn, user)
             await _send_sign_in(
                 core, conn, user, contact, redirect_to=core.landing(request), challenge=challenge
             )
@@ -86,6 +87,7 @@ async def recover(core: Core, request: AuthRequest) -> Answer:
     async with evenly(), core.db.transaction() as conn:
         user = await users.by_email(conn, email)
         if user is not None and not users.is_banned(user):
+            await users.drop_password(conn, user)
             sending = Sending(
                 letter="recovery", kind=one_time.RECOVERY, type="recovery", redirect_to=core.landing(request),
                 challenge=challenge,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from headgate.base.clock import now
@@ -36,25 +37,37 @@ async def sign_up(core: Core, request: AuthRequest) -> Answer:
     data = request.mapping("data")
     if contact.phone or not core.settings.auth_autoconfirm:
         await core.limits.take_mail(contact.name)
-    hashed = await core.passwords.hash(password)
+    wanted = _Wanted(contact, await core.passwords.hash(password), await _same(core, contact, password), data)
     try:
         async with core.db.transaction() as conn:
-            return await _account(core, conn, request, contact, hashed=hashed, data=data, challenge=challenge)
+            return await _account(core, conn, request, wanted, challenge)
     except errors.UniqueViolation:  # somebody else took it in the meantime
         async with core.db.transaction() as conn:
-            return await _account(core, conn, request, contact, hashed=hashed, data=data, challenge=challenge)
+            return await _account(core, conn, request, wanted, challenge)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The account that is asked for. `same`: an account that waits for confirmation has this password already."""
+
+    contact: Contact
+    hashed: str
+    same: bool
+    data: dict[str, Any]
+
+
+async def _same(core: Core, contact: Contact, password: str) -> bool:
+    """Whether a user who is not confirmed has this password; the work is the same for whoever has the address."""
+    async with core.db.transaction() as conn:
+        user = await contact.find(conn)
+    waiting = user is not None and not users.is_confirmed(user)
+    return await core.passwords.matches(password, user["encrypted_password"] if user and waiting else None)
 
 
 async def _account(
-    core: Core,
-    conn: Connection,
-    request: AuthRequest,
-    contact: Contact,
-    *,
-    hashed: str,
-    data: dict[str, Any],
-    challenge: Challenge,
+    core: Core, conn: Connection, request: AuthRequest, wanted: _Wanted, challenge: Challenge
 ) -> Answer:
+    contact, data = wanted.contact, wanted.data
     confirmed = bool(contact.email) and core.settings.auth_autoconfirm
     user = await contact.find(conn)
     if user is not None:
@@ -62,13 +75,15 @@ async def _account(
         if confirmed:
             raise AuthError(422, "user_already_exists", "User already registered")
         if not users.is_confirmed(user):
+            if not wanted.same:
+                await users.drop_password(conn, user)
             redirect_to = core.landing(request)
             await contacts.send_confirmation(
                 core, conn, user, contact, redirect_to=redirect_to, challenge=challenge
             )
         return Answer(body=_pretended(contact, data))
     user = await users.create(
-        conn, email=contact.email or None, phone=contact.phone or None, password_hash=hashed, user_metadata=data,
+        conn, email=contact.email or None, phone=contact.phone or None, password_hash=wanted.hashed, user_metadata=data,
         email_confirmed=confirmed,
     )  # fmt: skip
     await hooks.before_user_created(core, conn, request, user_object(user))

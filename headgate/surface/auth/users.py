@@ -164,6 +164,14 @@ async def merge_app_metadata(conn: Connection, user_id: object, data: Mapping[st
     await conn.execute(Q.merge_app_metadata.encode(), {"id": user_id, "data": Jsonb(dict(data))})
 
 
+async def drop_password(conn: Connection, user: Row) -> None:
+    """Let no password open an account whose address nobody has proven yet.
+
+    Whoever chose it may not be whoever will prove the address; they set one of their own then.
+    """
+    await conn.execute(Q.drop_password.encode(), {"id": user["id"]})
+
+
 def is_banned(user: Row) -> bool:
     """Whether the user may not sign in at the moment."""
     until = user["banned_until"]

@@ -51,3 +51,7 @@ update auth.users
 -- name: providers
 select coalesce(array_agg(distinct provider order by provider), '{}') as names
   from auth.identities where user_id = %(id)s
+
+-- name: drop_password
+update auth.users set encrypted_password = '', updated_at = now()
+ where id = %(id)s and email_confirmed_at is null and phone_confirmed_at is null and encrypted_password <> ''
