@@ -39,7 +39,12 @@ class Subscriber:
         while not self.ended:
             try:
                 async with connect(
-                    self._url, compression=None, max_size=None, ping_interval=None, open_timeout=60
+                    self._url,
+                    compression=None,
+                    max_size=None,
+                    ping_interval=None,
+                    open_timeout=60,
+                    close_timeout=0.1,
                 ) as socket:
                     self.connections += 1
                     await self._listen(socket, ready if first else None)

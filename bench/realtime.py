@@ -369,8 +369,8 @@ async def _main() -> None:
         ],
         command="python -m bench realtime",
         about="Subscribers hear of their own rows only (row-level security), watchers of all. Everyone hangs up twice"
-        " and comes back with its cursor; the server is killed half-way (SIGKILL) and started again. Times to the client "
-        "begin before the INSERT is sent, so they contain the commit; 100 commits a second.",
+        " and comes back with its cursor; the server is killed half-way (SIGKILL) and started again. Times to the"
+        " client begin before the INSERT is sent, so they contain the commit; 100 commits a second.",
         samples={"upsert_s": {"logical": logical, "triggers": triggers}, "refused": outcome.refused[:20]},
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from headgate.base.clock import monotonic
 from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
 from headgate.db import Database, errors
@@ -225,10 +226,12 @@ class Changes:
         if not members:
             return
         assert self.feed is not None  # noqa: S101 - `prepare` opened it
+        began, count = monotonic(), 0
         reader = await self.feed.open(min(member.position for member in members))
         try:
             while True:
                 found = await reader.read()
+                count += len(found)
                 if found:
                     await self._deliver(found, late)
                 if reader.position < self._head:
@@ -236,6 +239,8 @@ class Changes:
                 async with self._lock:
                     if reader.position >= self._head:
                         self._switch(late, reader.position)
+                        seconds = round(monotonic() - began, 3)
+                        log.info("realtime_caught_up", channels=len(members), changes=count, seconds=seconds)
                         return
         finally:
             reader.close()
