@@ -22,7 +22,7 @@ from graphql import (
     validate_schema,
 )
 
-from headgate.apps.stores import documents
+from headgate.apps.stores import admin, documents
 from headgate.apps.stores.simulator.admin import MAX_COST
 from headgate.apps.stores.simulator.fields import FIELDS
 from headgate.apps.stores.simulator.projection import Compiler, NotBulk
@@ -46,7 +46,10 @@ def asked() -> list[tuple[str, str]]:
     for name in ("PAGES", "NODES", "COUNTS", "IDS"):
         found += [(f"{name}.{key}", text) for key, text in getattr(documents, name).items()]
     plain = ("SALES", "REFUNDS", "RUN_BULK", "BULK_NODE", "BULK_LIST", "BULK_CURRENT", "SHOP")
-    return found + [(name, getattr(documents, name)) for name in plain]
+    found += [(name, getattr(documents, name)) for name in plain]
+    return found + [
+        (f"admin.{k}", v) for k, v in vars(admin).items() if k.isupper() and isinstance(v, str) and "{" in v
+    ]
 
 
 def supported(version: str, name: str) -> bool:
