@@ -1,12 +1,18 @@
-"""Keep-alive HTTP/1.1 connections that send one request after the other, as fast as answers come. Measures; checks."""
+"""Load by wrk: keep-alive connections that send one request after the other, as fast as answers come.
+
+wrk is written in C, as pgbench is; a client in Python would take the machine's cores from the server it measures.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("_rest_load.lua")
 
 
 @dataclass(frozen=True)
@@ -16,79 +22,31 @@ class Load:
     per_second: float
     p50_ms: float
     p99_ms: float
+    requests: int
 
 
-class _Line(asyncio.Protocol):
-    """One connection; `next_request` makes the bytes of request number n, or None at the end."""
-
-    def __init__(
-        self, take: Callable[[], bytes | None], took: list[float], done: asyncio.Future[None]
-    ) -> None:
-        self.take = take
-        self.took = took
-        self.done = done
-        self.buffer = b""
-        self.sent_at = 0.0
-        self.transport: asyncio.WriteTransport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-        self._send()
-
-    def _send(self) -> None:
-        request = self.take()
-        if request is None:
-            self.transport.close()
-            if not self.done.done():
-                self.done.set_result(None)
-            return
-        self.sent_at = time.perf_counter()
-        self.transport.write(request)
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        head, found, rest = self.buffer.partition(b"\r\n\r\n")
-        if not found:
-            return
-        lower = head.lower()
-        at = lower.find(b"content-length:")
-        if at >= 0:
-            length = int(lower[at + 15 :].split(b"\r\n", 1)[0])
-            if len(rest) < length:
-                return
-        elif b"transfer-encoding: chunked" in lower and not rest.endswith(b"0\r\n\r\n"):
-            return
-        if head[9:10] != b"2":
-            self.done.set_exception(AssertionError(self.buffer[:600].decode("latin-1")))
-            self.transport.close()
-            return
-        self.took.append(time.perf_counter() - self.sent_at)
-        self.buffer = b""
-        self._send()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(exc or ConnectionError("the server closed the connection"))
-
-
-async def load(url: str, make: Callable[[int], bytes], *, requests: int, connections: int = 16) -> Load:
-    """Send `requests` requests over `connections` connections; every answer must be a 2xx."""
-    numbers = iter(range(requests))
-
-    def take() -> bytes | None:
-        number = next(numbers, None)
-        return None if number is None else make(number)
-
-    host, port = urlsplit(url).hostname, urlsplit(url).port
-    loop = asyncio.get_running_loop()
-    took: list[float] = []
-    began = time.perf_counter()
-    ends = []
-    for _ in range(connections):
-        done: asyncio.Future[None] = loop.create_future()
-        ends.append(done)
-        await loop.create_connection(lambda d=done: _Line(take, took, d), host, port)  # type: ignore[misc]
-    await asyncio.gather(*ends)
-    seconds = time.perf_counter() - began
-    took.sort()
-    return Load(len(took) / seconds, took[len(took) // 2] * 1000, took[int(len(took) * 0.99)] * 1000)
+async def load(
+    url: str, make: Callable[[int], bytes], *, seconds: float, distinct: int, connections: int = 16
+) -> Load:
+    """Send `distinct` requests over and over for `seconds`; every answer must be a success."""
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise SystemExit("This measurement needs wrk: apt-get install wrk")
+    with tempfile.NamedTemporaryFile() as file:
+        for number in range(distinct):
+            data = make(number)
+            file.write(b"%d\n%b\n" % (len(data), data))
+        file.flush()
+        process = await asyncio.create_subprocess_exec(
+            wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(SCRIPT),
+            url, "--", file.name,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await process.communicate()
+    lines = [line.split() for line in printed.decode().splitlines() if line.startswith("RESULT ")]
+    if not lines or int(lines[0][3]) or not int(lines[0][1]):
+        raise AssertionError(printed.decode()[-600:])
+    _, requests, took_us, _, p50_us, p99_us = lines[0]
+    return Load(
+        int(requests) / (int(took_us) / 1e6), float(p50_us) / 1000, float(p99_us) / 1000, int(requests)
+    )

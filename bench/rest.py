@@ -26,7 +26,7 @@ from joserfc.jwk import OctKey
 
 from bench import report
 from bench._database import fresh_database
-from bench._rest_load import Load, load
+from bench._rest_load import load
 from headgate.db import Database
 from headgate.db.binaries import find
 
@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 SECRET = "bench-secret-that-is-long-enough-for-hs256"
 OWNERS = 1000
 BULK = 1000
+ROUNDS = 5
 CONFIG = (
     "select set_config('role', 'authenticated', true), set_config('request.jwt.claims', '{claims}', true);"
 )
@@ -58,7 +59,7 @@ class Task:
     """One kind of request, and the same in SQL for pgbench."""
 
     name: str
-    requests: int
+    distinct: int
     make: Callable[[int], bytes]
     sql: str
     among: int = 1  # pgbench asks for one of so many
@@ -83,13 +84,13 @@ def tasks() -> list[Task]:
     """The five kinds."""
     return [
         Task(
-            "filtered read", report.sized(60_000, 400),
+            "filtered read", 2000,
             lambda n: http("GET", f"/items?select=id,name,price&category=eq.{n % 20}&order=id&limit=25", n),
             "select coalesce(json_agg(t), '[]') from (select id, name, price from public.items "
             "where category = :n order by id limit 25) t;",  # owner 1 has rows of category 1 only
         ),
         Task(
-            "embed of three tables", report.sized(40_000, 300),
+            "embed of three tables", 20_000,
             lambda n: http("GET", f"/orders?select=id,total,customers(name),lines(qty,label)&id=eq.{n % 20000 + 1}", n),
             "select coalesce(json_agg(t), '[]') from (select o.id, o.total, row_to_json(c) as customers, l.lines from "
             "public.orders o left join lateral (select name from public.customers where id = o.customer_id) c on true "
@@ -98,17 +99,17 @@ def tasks() -> list[Task]:
             20_000,
         ),
         Task(
-            "one-row insert", report.sized(20_000, 200), lambda n: http("POST", "/events", n, ONE),
+            "one-row insert", 20, lambda n: http("POST", "/events", n, ONE),
             f"insert into public.events (kind, amount, note) select kind, amount, note "
             f"from json_to_record('{ONE.decode()}') as x(kind text, amount int, note text);",
         ),
         Task(
-            "bulk insert of 1,000 rows", report.sized(600, 16), lambda n: http("POST", "/events", n, MANY),
+            "bulk insert of 1,000 rows", 20, lambda n: http("POST", "/events", n, MANY),
             "insert into public.events (kind, amount, note) select kind, amount, note "
             f"from json_to_recordset('{MANY.decode()}') as x(kind text, amount int, note text);",
         ),
         Task(
-            "RPC", report.sized(40_000, 300), lambda n: http("GET", f"/rpc/spent?customer={n % 1000 + 1}", n),
+            "RPC", 1000, lambda n: http("GET", f"/rpc/spent?customer={n % 1000 + 1}", n),
             "select json_agg(public.spent(:n))->0;",
             1000,
         ),
@@ -186,20 +187,14 @@ def socket_file(url: str) -> str:
     return f"{folder}/.s.PGSQL.{port}" if folder.startswith("/") else "-"
 
 
-async def ours(url: str, chosen: list[Task]) -> tuple[dict[str, Load], list[float]]:
-    """Our server's figures, and its memory before and after."""
+@contextlib.asynccontextmanager
+async def ours(url: str) -> AsyncIterator[tuple[str, int]]:
+    """Our server: its address and process id."""
     port = free_port()
     command = (sys.executable, "-m", "headgate.surface.rest.serve")
     environment = {"PGRST_DB_URI": url, "PGRST_JWT_SECRET": SECRET, "PGRST_SERVER_PORT": str(port)}
-    found, memory = {}, []
     async with server(*command, port=port, HEADGATE_REST_PREFIX="/rest/v1", **environment) as pid:
-        base = f"http://127.0.0.1:{port}"
-        for task in chosen:
-            await load(base, task.make, requests=max(32, task.requests // 20))
-            memory.append(memory_mb(pid))
-            found[task.name] = await load(base, task.make, requests=task.requests)
-        memory.append(memory_mb(pid))
-    return found, memory
+        yield f"http://127.0.0.1:{port}", pid
 
 
 def lite_home() -> str | None:
@@ -208,14 +203,16 @@ def lite_home() -> str | None:
     return home if home and Path(home, "node_modules/@supabase/lite").is_dir() else None
 
 
-async def lite(url: str, chosen: list[Task]) -> dict[str, Load]:
-    """@supabase/lite's figures; none where Node or the package is not there (LITE_HOME says where)."""
+@contextlib.asynccontextmanager
+async def lite(url: str) -> AsyncIterator[str | None]:
+    """@supabase/lite's address; None where Node or the package is not there (LITE_HOME says where)."""
     home, node = lite_home(), shutil.which("node")
     if node is None or home is None:
         print(
             "@supabase/lite is not installed: npm install @supabase/lite@0.10.0 postgres @hono/node-server in LITE_HOME"
         )
-        return {}
+        yield None
+        return
     program = Path(home, "headgate-bench.mjs")
     shutil.copy(HERE / "_rest_lite.mjs", program)
     port = free_port()
@@ -224,47 +221,62 @@ async def lite(url: str, chosen: list[Task]) -> dict[str, Load]:
     plain = f"postgresql://{user}@localhost{parts.path}" if socket_file(url) != "-" else url
     arguments = (node, str(program), str(port), plain, SECRET, socket_file(url))
     async with server(*arguments, port=port, cwd=Path(home), quiet=True, DO_NOT_TRACK="1"):
-        found = {}
-        for task in chosen:
-            try:
-                await load(f"http://127.0.0.1:{port}", task.make, requests=32)
-                found[task.name] = await load(
-                    f"http://127.0.0.1:{port}", task.make, requests=max(32, task.requests // 10)
-                )
-            except (AssertionError, ConnectionError) as error:
-                print(f"@supabase/lite, {task.name}: {str(error)[:80]!r}")
-        return found
+        yield f"http://127.0.0.1:{port}"
+
+
+async def rounds(url: str, task: Task, *, base: str, peer: str | None) -> dict[str, list[float]]:
+    """Ours, pgbench and the peer in turns, `ROUNDS` times."""
+    seconds = report.sized(3, 1)
+    await load(base, task.make, seconds=1, distinct=task.distinct)
+    if peer is not None:
+        try:
+            await load(peer, task.make, seconds=1, distinct=task.distinct)
+        except AssertionError as error:
+            print(f"@supabase/lite, {task.name}: {str(error)[-80:]!r}")
+            peer = None
+    found: dict[str, list[float]] = {"ours": [], "p50": [], "p99": [], "pgbench": [], "lite": []}
+    for _ in range(ROUNDS):
+        got = await load(base, task.make, seconds=seconds, distinct=task.distinct)
+        found["ours"].append(got.per_second)
+        found["p50"].append(got.p50_ms)
+        found["p99"].append(got.p99_ms)
+        found["pgbench"].append(await pgbench(url, task, seconds))
+        if peer is not None:
+            other = await load(peer, task.make, seconds=seconds, distinct=task.distinct)
+            found["lite"].append(other.per_second)
+    return found
 
 
 async def measure() -> None:
-    """Run all three and write the result."""
-    chosen, seconds = tasks(), report.sized(8)
+    """Run everything and write the result."""
+    found: dict[str, dict[str, list[float]]] = {}
+    memory = []
     async with fresh_database() as url:
         async with await Database.open(url, max_size=1) as db, db.connection() as conn:
             await conn.execute((HERE / "rest.sql").read_text())
             await conn.execute("vacuum analyze")
-        mine, memory = await ours(url, chosen)
-        peer = await lite(url, chosen)
-        bare = {task.name: await pgbench(url, task, seconds) for task in chosen}
+        async with ours(url) as (base, pid), lite(url) as peer:
+            for task in tasks():
+                found[task.name] = await rounds(url, task, base=base, peer=peer)
+                memory.append(memory_mb(pid))
     figures = []
-    for task in chosen:
-        got = mine[task.name]
+    for name, got in found.items():
+        ratios = [a / b for a, b in zip(got["ours"], got["pgbench"], strict=True)]
         figures += [
-            report.Figure(name=task.name, value=got.per_second, unit="requests/s"),
-            report.Figure(name=f"{task.name}, p50", value=got.p50_ms, unit="ms"),
-            report.Figure(name=f"{task.name}, p99", value=got.p99_ms, unit="ms"),
-            report.at_least(
-                f"{task.name}, to pgbench's four round trips", got.per_second / bare[task.name], 0.6
-            ),
+            report.Figure(name=name, value=report.middle(got["ours"]), unit="requests/s"),
+            report.Figure(name=f"{name}, p50", value=report.middle(got["p50"]), unit="ms"),
+            report.Figure(name=f"{name}, p99", value=report.middle(got["p99"]), unit="ms"),
+            report.at_least(f"{name}, to pgbench's four round trips", report.middle(ratios), 0.6),
         ]
-        if task.name in peer:
-            ratio = got.per_second / peer[task.name].per_second
-            figures.append(report.at_least(f"{task.name}, to @supabase/lite 0.10.0", ratio, 8))
+        if got["lite"]:
+            ratios = [a / b for a, b in zip(got["ours"], got["lite"], strict=True)]
+            figures.append(report.at_least(f"{name}, to @supabase/lite 0.10.0", report.middle(ratios), 8))
     figures.append(report.at_most("memory of the server process, at the end", memory[-1], 120, "MB"))
     report.write(
         "rest", "The REST surface", figures, command="python -m bench rest",
-        about="16 connections, one server process, the load on the same machine; ratios in one run.",
-        samples={"memory_mb": memory},
+        about=f"16 connections, one server process, wrk and pgbench on the same machine; medians of {ROUNDS} rounds, "
+        "in each of which ours, pgbench and the peer ran in turn.",
+        samples={"memory_mb": memory, **found},
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from headgate.engine.cursor import Q
 from headgate.engine.manifest import App, Page, Source
 from headgate.engine.progress import Run, RunReport
 from headgate.engine.promote import Batch, StageLost
+from headgate.engine.promote import Q as Q_promote
 from headgate.engine.runs import ATTEMPTS, promote_batch, recorded, stage_batch, start
 
 CHUNK_BYTES = 8 << 20
@@ -145,6 +146,7 @@ class _Work:
         self.next = 0
         self.turn = asyncio.Condition()
         self.reading = asyncio.Lock()
+        self.unstaging = 0
 
     async def all(self, chunks: AsyncIterator[Chunk], promoters: int) -> RunReport:
         """Every chunk; the first failure of a promoter ends them all."""
@@ -191,7 +193,9 @@ class _Work:
     async def _promote(self, chunk: Chunk, page: Page, batch_id: int) -> None:
         """Wait for the chunk's turn, then promote it; staged anew when a crash of PostgreSQL emptied the stage."""
         async with self.turn:
-            await self.turn.wait_for(lambda: self.next == chunk.number)
+            await self.turn.wait_for(
+                lambda: self.next == chunk.number and not (chunk.last and self.unstaging)
+            )
         if self.report.state != "running":
             return
         for attempt in range(1, ATTEMPTS + 1):
@@ -200,6 +204,7 @@ class _Work:
                 meta=self.meta,
                 last=chunk.last,
                 expected=self._expected(chunk) if chunk.number == 0 else None,
+                keep=True,
             )
             try:
                 outcome = await promote_batch(self.db, self.run, self.source, self.plan, batch)
@@ -213,7 +218,17 @@ class _Work:
         self.spare = self.spare or outcome.next_batch
         async with self.turn:
             self.next += 1
+            self.unstaging += 1
             self.turn.notify_all()
+        try:
+            if (
+                not chunk.last and not self.source.snapshot
+            ):  # beside the next chunk's promotion, not before it
+                await self.db.execute(Q_promote.unstage, {"batch": batch_id})
+        finally:
+            async with self.turn:
+                self.unstaging -= 1
+                self.turn.notify_all()
 
     def _expected(self, chunk: Chunk) -> int | None:
         """How many rows the rest of the file has, judged by its first chunk."""

@@ -16,9 +16,15 @@ from headgate.engine.manifest import App, Column, Rollup, Source, Table
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How a source's batches are promoted: composed statements, or the application's own function."""
+    """How a source's batches are promoted: composed statements, or the application's own function.
+
+    `merge` does what `apply` does in one pass (PostgreSQL 17 and newer), where nothing else needs to know what
+    changed; `count` then tells the rows that it did not write apart.
+    """
 
     apply: str | None = None
+    merge: str | None = None
+    count: str | None = None
     validate: str | None = None
     sweep: str | None = None
     function: str | None = None
@@ -53,6 +59,8 @@ def _compose(app: str, table: _Frozen, rollups: tuple[_Frozen, ...], snapshot: b
     kept = [r.value for r in rollups if isinstance(r.value, Rollup)]
     return Plan(
         apply=apply_sql(app, target, kept),
+        merge=None if kept or target.history else merge_sql(target),
+        count=count_sql(target),
         validate=validate_sql(target),
         sweep=sweep_sql(app, target, kept) if snapshot else None,
     )
@@ -94,12 +102,46 @@ def apply_sql(app: str, table: Table, rollups: Sequence[Rollup]) -> str:
     )
 
 
+def merge_sql(table: Table) -> str:
+    """One MERGE that makes a batch true: newest row per key, only where something differs. Returns jsonb counts."""
+    names = list(table.typed())
+    rest = [n for n in names if n not in table.key]
+    matched = ""
+    if rest or table.deleted:
+        sets = [f"{_name(n)} = s.{_name(n)}" for n in rest]
+        conditions = [f"({_list(rest, 's')}) is distinct from ({_list(rest, 't')})" if rest else "false"]
+        if table.deleted:
+            sets.append(f"{_name(table.deleted)} = null")
+            conditions.append(f"t.{_name(table.deleted)} is not null")
+        guard = ""
+        if table.version:
+            v = _name(table.version)
+            guard = f"(t.{v} is null or s.{v} >= t.{v}) and "
+        matched = f" when matched and {guard}({' or '.join(conditions)}) then update set {', '.join(sets)}"
+    missing = " or ".join(f"s.{_name(n)} is null" for n, c in table.typed().items() if c.required)
+    return (
+        f"with m as (merge into {_relation(table.name)} t using ({_newest(table)}) s on {_match(table.key, 't', 's')}"
+        f"{matched} when not matched then insert ({_list(names)}) values ({_list(names, 's')})"
+        f' returning merge_action() = \'INSERT\' as "#new", ({missing}) as "#missing")'
+        " select jsonb_build_object('upserted', count(*), 'inserted', count(*) filter (where \"#new\"),"
+        " 'updated', count(*) filter (where not \"#new\"), 'missing', count(*) filter (where \"#missing\")) from m"
+    )
+
+
+def count_sql(table: Table) -> str:
+    """What became of a merged batch: rows left out as `stale`, keys now `current`, rows with something `missing`."""
+    rest = [n for n in table.typed() if n not in table.key]
+    return (
+        f"with diff as ({_diff(table, rest, old=False)})"
+        " select jsonb_build_object('stale', (select count(*) from stage.rows where batch_id = $1"
+        " and line between $3 and $4 and line > 0) - count(*) filter (where \"#act\" <> 's'),"
+        " 'current', count(*) filter (where \"#act\" <> 's'),"
+        f" 'missing', count(*) filter (where {_missing(table)})) from diff"
+    )
+
+
 def _diff(table: Table, rest: list[str], *, old: bool) -> str:
     """The newest row per key of the batch, and what it is to the table: i(nsert), u(pdate), s(tale) or =."""
-    columns = ", ".join(f"{_value(n, c)} as {_name(n)}" for n, c in table.typed().items())
-    order = [_name(k) for k in table.key]
-    if table.version:
-        order.append(f"{_name(table.version)} desc nulls last")
     cases = [f"when o.{_name(table.key[0])} is null then 'i'"]
     if table.version:
         v = _name(table.version)
@@ -111,10 +153,21 @@ def _diff(table: Table, rest: list[str], *, old: bool) -> str:
     before = ', o as "#old"' if old else ""
     return (
         f"select s.*, case {' '.join(cases)} else '=' end as \"#act\"{before}\n"
-        f'from (select distinct on ({_list(table.key)}) x.* from (select line as "#line", {columns} from stage.rows'
-        f" where batch_id = $1 and line between $3 and $4 and line > 0) x"
-        f' order by {", ".join(order)}, "#line" desc) s\n'
+        f"from ({_newest(table)}) s\n"
         f"left join {_relation(table.name)} o on {_match(table.key, 'o', 's')}"
+    )
+
+
+def _newest(table: Table) -> str:
+    """The newest row per key of the batch, typed."""
+    columns = ", ".join(f"{_value(n, c)} as {_name(n)}" for n, c in table.typed().items())
+    order = [_name(k) for k in table.key]
+    if table.version:
+        order.append(f"{_name(table.version)} desc nulls last")
+    return (
+        f'select distinct on ({_list(table.key)}) x.* from (select line as "#line", {columns} from stage.rows'
+        " where batch_id = $1 and line between $3 and $4 and line > 0) x"
+        f' order by {", ".join(order)}, "#line" desc'
     )
 
 

@@ -38,13 +38,18 @@ class Stopped(PromoteError):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A staged batch on its way: its id, what the page said, and whether it ends the run."""
+    """A staged batch on its way: its id, what the page said, and whether it ends the run.
+
+    `keep`: the caller removes its staged rows, and can fetch the batch again: what the commit of a batch that is not
+    the last promises to the disk may come a moment later.
+    """
 
     id: int
     meta: dict[str, Any] = field(default_factory=dict)
     expected: int | None = None
     last: bool = False
     release: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,8 @@ async def promote(
     `stop` the outcome's state is `failed` and only the finding is written: the caller commits, then raises.
     """
     with _translated(run, batch):
+        if batch.keep and not batch.last:
+            await conn.execute(Q.commit_soon)
         await conn.execute(Q.begin, {"run": run.id, "fence": run.fence, "batch": batch.id})
         verdict = await checks.judge(
             conn, source.checks, run_id=run.id, batch_id=batch.id, meta=batch.meta, release=batch.release
@@ -90,7 +97,7 @@ async def promote(
                     "counts": Jsonb(counts),
                     "expected": batch.expected,
                     "last": batch.last,
-                    "keep": source.snapshot,
+                    "keep": source.snapshot or batch.keep,
                 },
             )
         ).fetchone()
@@ -105,8 +112,16 @@ async def promote(
 async def _apply(conn: Connection, run: Run, plan: Plan, batch: Batch) -> dict[str, Any]:
     """The upsert itself: the composed statement, or the application's function. Returns the counts."""
     if plan.function is None:
+        merges = plan.merge is not None and conn.info.server_version >= 170000
         applied: dict[str, Any] = await _value(
-            conn, Q.apply, apply=plan.apply, validate=plan.validate, run=run.id, batch=batch.id
+            conn,
+            Q.apply,
+            apply=plan.apply,
+            validate=plan.validate,
+            merge=plan.merge if merges else None,
+            count=plan.count if merges else None,
+            run=run.id,
+            batch=batch.id,
         )
         return applied
     query = f"select {plan.function}(%(batch)s, %(run)s, %(meta)s) as value"

@@ -1,8 +1,12 @@
+-- name: commit_soon
+-- A crash of PostgreSQL may then undo the latest commits, each whole: cursor, progress and rows go back together.
+set local synchronous_commit = off
+
 -- name: begin
 select control.promote_begin(%(run)s, %(fence)s, %(batch)s)
 
 -- name: apply
-select control.apply_batch(%(apply)s, %(validate)s, %(run)s, %(batch)s) as value
+select control.apply_batch(%(apply)s, %(validate)s, %(merge)s, %(count)s, %(run)s, %(batch)s) as value
 
 -- name: sweep
 select control.sweep(%(sweep)s, %(run)s, %(batch)s, %(share)s) as value
@@ -12,3 +16,6 @@ select next_batch, totals from control.promote_finish(%(run)s, %(batch)s, %(coun
 
 -- name: end
 select control.run_end(%(run)s, %(state)s, %(error)s) as ended
+
+-- name: unstage
+delete from stage.rows where batch_id = %(batch)s

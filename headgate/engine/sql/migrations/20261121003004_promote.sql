@@ -142,10 +142,34 @@ language sql set search_path = '' as $$
 $$;
 comment on function control.reject_lines is 'Rejects lines of a batch, [{line, reason}]; returns how many.';
 
--- The fast path is the statement over the whole batch. A unique violation may be a neighbour that inserted the same
+-- Only when a row was not written is it worth a second look why.
+create function control.apply_merge(p_merge text, p_count text, p_batch bigint) returns jsonb
+language plpgsql set search_path = 'public' as $$
+declare
+    v_counts jsonb;
+    v_rest jsonb;
+    v_written bigint;
+    v_staged bigint;
+    c_all constant bigint := 9223372036854775807;
+begin
+    execute p_merge into v_counts using p_batch, null::bigint, 1::bigint, c_all;
+    v_written := (v_counts ->> 'upserted')::bigint;
+    select staged into v_staged from control.run_steps where id = p_batch;
+    if v_written = v_staged then
+        return v_counts || '{"stale": 0, "unchanged": 0}';
+    end if;
+    execute p_count into v_rest using p_batch, null::bigint, 1::bigint, c_all;
+    return v_counts || jsonb_build_object(
+        'stale', v_rest -> 'stale', 'missing', v_rest -> 'missing',
+        'unchanged', (v_rest ->> 'current')::bigint - v_written);
+end $$;
+comment on function control.apply_merge is 'Applies a batch by one MERGE; the counts of a composed statement.';
+
+-- The fast path is one statement over the whole batch. A unique violation may be a neighbour that inserted the same
 -- key a moment ago: a second try sees its row. Only then are rows doubted: first all casts at once, then by halves,
 -- which is undone; without the rows at fault the batch is applied whole, so that history has one version per key.
-create function control.apply_batch(p_apply text, p_validate text, p_run bigint, p_batch bigint) returns jsonb
+create function control.apply_batch(
+    p_apply text, p_validate text, p_merge text, p_count text, p_run bigint, p_batch bigint) returns jsonb
 language plpgsql set search_path = 'public' as $$
 declare
     v_counts jsonb;
@@ -155,7 +179,11 @@ declare
 begin
     for attempt in 1..4 loop
         begin
-            execute p_apply into v_counts using p_batch, p_run, 1::bigint, c_all;
+            if p_merge is not null and attempt = 1 then
+                v_counts := control.apply_merge(p_merge, p_count, p_batch);
+            else
+                execute p_apply into v_counts using p_batch, p_run, 1::bigint, c_all;
+            end if;
             perform control.nothing_missing(v_counts);
             return v_counts || jsonb_build_object('rejected', v_rejected);
         exception

@@ -1,6 +1,7 @@
 drop function control.promote_finish(bigint, bigint, jsonb, bigint, boolean, boolean);
 drop function control.sweep(text, bigint, bigint, double precision);
-drop function control.apply_batch(text, text, bigint, bigint);
+drop function control.apply_batch(text, text, text, text, bigint, bigint);
+drop function control.apply_merge(text, text, bigint);
 drop function control.reject_lines(bigint, bigint, jsonb);
 drop function control.apply_range(text, bigint, bigint, bigint, bigint);
 drop function control.nothing_missing(jsonb);
