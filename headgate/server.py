@@ -22,7 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from headgate import __version__
 from headgate.base import metrics
 from headgate.base.clock import monotonic
-from headgate.base.errors import HeadgateError
+from headgate.base.errors import HeadgateError, ManifestError
+from headgate.base.functions import Function
 from headgate.base.ids import uuid7
 from headgate.base.settings import Settings
 from headgate.console.mount import Screens, console
@@ -79,10 +80,16 @@ def create_app(
     rest = _rest(settings, db, secret, keys.live)
     verifier = _verifier(secret, keys.live)
     callers = Callers(verifier, _key_roles(db))
-    door = Door(
-        create_services(Shared(settings=settings, db=db, callers=callers, secret=secret, keys=keys)),
-        origins=_origins(settings),
+    values = {
+        **settings.model_dump(exclude=_UNSHARED),
+        "verify_token": _claims_of(verifier),
+        **(extras or {}),
+    }
+    parts = [Services(db=db, fetcher=None, app=one, settings=values) for one in chosen]
+    shared = Shared(
+        settings=settings, db=db, callers=callers, secret=secret, keys=keys, functions=_functions(parts)
     )
+    door = Door(create_services(shared), origins=_origins(settings))
     app = FastAPI(
         title="Headgate",
         version=__version__,
@@ -92,19 +99,14 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan(rest, door, keys),
     )
-    for one in chosen:
-        if one.api is not None:
-            values = {
-                **settings.model_dump(exclude=_UNSHARED),
-                "verify_token": _claims_of(verifier),
-                **(extras or {}),
-            }
-            app.include_router(one.api(Services(db=db, fetcher=None, app=one, settings=values)))
+    for part in parts:
+        if part.app.api is not None:
+            app.include_router(part.app.api(part))
     app.add_route("/health", _health(db))
     app.add_route("/metrics", _metrics(db))
     app.add_route("/", _front)
     app.mount("/console", console(_screens(chosen), publishable_key=publishable_key))
-    shared = CORSMiddleware(
+    crossed = CORSMiddleware(
         app,
         allow_origins=_origins(settings),
         allow_methods=["*"],
@@ -112,7 +114,21 @@ def create_app(
         expose_headers=_EXPOSED,
         max_age=3600,
     )
-    return Surfaced(Guard(shared, max_body_bytes=settings.max_body_bytes), rest, door)
+    return Surfaced(Guard(crossed, max_body_bytes=settings.max_body_bytes), rest, door)
+
+
+def _functions(parts: Sequence[Services]) -> dict[str, Function]:
+    """Every application's functions by name. Raises ManifestError HG606 when two have one name."""
+    found: dict[str, Function] = {}
+    for part in parts:
+        for name, make in part.app.functions.items():
+            if name in found:
+                raise ManifestError(
+                    f"App {part.app.name!r}: another application has a function {name!r} already.",
+                    code="HG606",
+                )
+            found[name] = make(part)
+    return found
 
 
 def _verifier(secret: str, live: LiveKeys) -> Verifier:

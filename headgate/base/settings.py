@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the server listens on.")
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port of the server.")
+    function_timeout_s: float = Field(
+        default=150.0, gt=0, description="Seconds that one call of a function below `/functions/v1` may take."
+    )
     servers: int = Field(
         default=1,
         ge=1,

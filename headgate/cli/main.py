@@ -21,6 +21,7 @@ _COMMANDS = {
     "migrate": "headgate.cli.database",
     "gen": "headgate.cli.gen",
     "admin": "headgate.cli.admin",
+    "keys": "headgate.cli.keys",
     "jobs": "headgate.cli.jobs",
     "run": "headgate.cli.work",
     "runs": "headgate.cli.work",

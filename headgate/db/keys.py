@@ -8,6 +8,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headgate.base.clock import monotonic
 from headgate.base.errors import SettingsError
@@ -54,6 +55,34 @@ async def ensure_keys(db: Database, file: Path) -> dict[str, str]:
     fresh = await asyncio.to_thread(_read_or_make, file)
     for role, key in fresh.items():
         await _keep(db, name="installation", role=role, key=key)
+    return fresh
+
+
+async def list_keys(db: Database) -> list[dict[str, Any]]:
+    """Every key as `id, name, role, prefix, created_at, revoked_at`; those in force first, newest first."""
+    return await db.fetch_all(
+        "select id, name, role, prefix, created_at, revoked_at from control.api_keys"
+        " order by revoked_at is not null, id desc"
+    )
+
+
+async def revoke_key(db: Database, key_id: int) -> bool:
+    """Stop a key; False when there is none in force. Servers remember a good key for up to 15 s."""
+    return bool(await db.fetch_value("select control.revoke_api_key(%s)", (key_id,)))
+
+
+async def rotate_key(db: Database, file: Path, *, role: str) -> str:
+    """Replace the installation's key of `role` in `file` and in the database; the new one, in clear.
+
+    The new key is kept before the old one is revoked, so that a failure in between leaves both good, never none.
+    """
+    before = await asyncio.to_thread(_read_or_make, file)
+    fresh = token(PREFIXES[role])
+    await _keep(db, name="installation", role=role, key=fresh)
+    await asyncio.to_thread(_write_secret, file, json.dumps({**before, role: fresh}, indent=2))
+    await db.execute(
+        "select control.revoke_api_key(id) from control.api_keys where hash = %s", (_hash(before[role]),)
+    )
     return fresh
 
 

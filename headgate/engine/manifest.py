@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headgate.base.errors import ManifestError
+from headgate.base.functions import Function
 
 if TYPE_CHECKING:
     from headgate.engine.progress import Run, RunReport
 
 ENTRY_POINTS = "headgate.apps"
 
+_FUNCTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,79}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _DOTTED = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _RELATION = re.compile(r"[a-z_][a-z0-9_]{0,62}\.[a-z_][a-z0-9_]{0,62}")
@@ -333,6 +335,7 @@ class App:
     `folder`: where it lives (`Path(__file__).parent`); its `migrations`, `rollbacks` and `pages` are the
     folders of those names in it. `jobs`: kind → factory(Services) → handler. `api`: factory(Services) → a
     FastAPI router. `schedules`: the timetable's lines. `settings`: a pydantic-settings class read at start.
+    `functions`: name → factory(Services) → function, served below `/functions/v1`.
     `demo`: port → how to run its simulator there. `replay(db, app, file)`: sends a recording through the pipeline.
     """
 
@@ -345,6 +348,7 @@ class App:
     schedules: Sequence[Any] = ()
     jobs: Mapping[str, Callable[[Services], Handler]] = field(default_factory=dict)
     api: Callable[[Services], Any] | None = None
+    functions: Mapping[str, Callable[[Services], Function]] = field(default_factory=dict)
     screens: Sequence[Screen] = ()
     settings: type[Any] | None = None
     demo: Callable[[int], Demo] | None = None
@@ -373,6 +377,12 @@ class App:
                 rollup.source in tables,
                 "HG605",
                 f"{where}: rollup {rollup.name!r} names the table {rollup.source!r}, which is not declared.",
+            )
+        for name, make in self.functions.items():
+            _require(
+                bool(_FUNCTION.fullmatch(name)) and callable(make),
+                "HG606",
+                f"{where}: function {name!r} must have a plain name (letters, digits, - and _) and a factory.",
             )
         for kind, factory in self.jobs.items():
             _require(

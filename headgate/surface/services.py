@@ -17,11 +17,13 @@ import structlog
 
 from headgate.base import metrics
 from headgate.base.clock import monotonic
+from headgate.base.functions import Function
 from headgate.base.settings import Settings
 from headgate.db import Database
 from headgate.surface.auth.service import AuthService
 from headgate.surface.auth.signing import SigningKeys
 from headgate.surface.callers import Callers
+from headgate.surface.functions import FunctionsService
 from headgate.surface.realtime.service import Realtime
 from headgate.surface.storage.service import StorageService
 
@@ -66,12 +68,19 @@ class Shared:
     callers: Callers
     secret: str
     keys: SigningKeys
+    functions: Mapping[str, Function]
 
 
 def create_services(shared: Shared) -> dict[str, Service]:
     """Every service by its prefix."""
     return {
         "/auth/v1": AuthService(shared),
+        "/functions/v1": FunctionsService(
+            shared.functions,
+            shared.callers,
+            timeout_s=shared.settings.function_timeout_s,
+            max_body_bytes=shared.settings.max_body_bytes,
+        ),
         "/realtime/v1": Realtime(shared.settings, shared.db, shared.callers),
         "/storage/v1": StorageService(shared),
     }

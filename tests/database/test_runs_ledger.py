@@ -206,7 +206,6 @@ async def test_an_owner_reads_his_runs_and_nobody_elses(db: Database) -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "select * from control.cursors",
         "select * from stage.rows",
         "select * from control.held_rows",
         "update control.runs set state = 'succeeded'",
@@ -220,3 +219,15 @@ async def test_clients_cannot_touch_the_ledger(db: Database, role: str, statemen
     with pytest.raises(errors.InsufficientPrivilege):
         async with db.as_role({"role": role, "sub": str(uuid.uuid4())}) as conn:
             await conn.execute(statement.encode())
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+async def test_clients_who_are_no_administrators_see_no_cursor(db: Database, role: str) -> None:
+    await run_source(db, demo(pages(Page(rows=[item(1)], last=True))), "items")
+    try:
+        async with db.as_role({"role": role, "sub": str(uuid.uuid4())}) as conn:
+            seen = await (await conn.execute("select * from control.cursors")).fetchall()
+    except errors.InsufficientPrivilege:
+        seen = []
+    assert not seen
+    assert await db.fetch_value("select count(*) from control.cursors") == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -139,6 +140,21 @@ async def _add(conn: Connection, secret: str, algorithm: str, status: str) -> No
     kid, public, private = await asyncio.to_thread(_generate, algorithm)
     values = {"kid": kid, "algorithm": algorithm, "status": status, "public": Jsonb(public)}
     await conn.execute(Q.insert_key.encode(), {**values, "sealed": _seal(secret, kid, private)})
+
+
+def legacy_key(secret: str, *, role: str, valid_s: int) -> str:
+    """An API key in the older form: a token of `role` without a user. Raises SettingsError where no secret signs."""
+    if secret.lstrip().startswith("{"):
+        raise SettingsError(
+            "A key set is configured; a key in the older form is signed with a plain secret.",
+            hint="Use the sb_publishable_… and sb_secret_… keys.",
+        )
+    now = int(time.time())
+    claims = {"iss": "headgate", "role": role, "iat": now, "exp": now + valid_s}
+    header = {"alg": "HS256", "typ": "JWT"}
+    return jws.serialize_compact(
+        header, orjson.dumps(claims), OctKey.import_key(secret), algorithms=["HS256"]
+    )
 
 
 # ------------------------------------------------------------------------------------------ for the server
