@@ -216,7 +216,7 @@ async def test_bad_names_are_refused_and_nothing_is_stored(client: Client, name:
         if name == "%20%2F" or (name in (".", "%2E%2E") and reply.status_code == 200):
             continue
         assert reply.status_code == 400, (method, name, reply.text)
-        assert set(reply.json()) == {"statusCode", "error", "message"}
+        assert set(reply.json()) >= {"statusCode", "error", "message"}
     assert files_below(tmp_path) == before
 
 
@@ -247,7 +247,7 @@ async def test_bad_bucket_names_are_refused(client: Client, name: Any) -> None:
 async def test_odd_requests_are_refused_in_words(client: Client, method: str, path: str, body: Any) -> None:
     reply = await client.send(method, path, **({} if body is None else {"json": body}))
     assert reply.status_code == 400, reply.text
-    assert set(reply.json()) == {"statusCode", "error", "message"}
+    assert set(reply.json()) >= {"statusCode", "error", "message"}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,15 @@ from collections.abc import Sequence
 from headgate.base.errors import DatabaseError
 from headgate.db import errors as database
 
+# The names that newer clients look at, beside the three texts that all do.
+_CODES = {
+    (404, "not_found"): "NoSuchKey",
+    (404, "Bucket not found"): "NoSuchBucket",
+    (409, "Duplicate"): "ResourceAlreadyExists",
+    (413, "Payload too large"): "EntityTooLarge",
+    (403, "Unauthorized"): "AccessDenied",
+    (415, "invalid_mime_type"): "InvalidMimeType",
+}
 Headers = Sequence[tuple[str, str]]
 
 
@@ -29,7 +38,9 @@ class StorageError(Exception):
 
     def as_dict(self) -> dict[str, str]:
         """The body of the answer."""
-        return {"statusCode": str(self.status), "error": self.error, "message": self.message}
+        body = {"statusCode": str(self.status), "error": self.error, "message": self.message}
+        code = _CODES.get((self.status, self.error))
+        return {**body, "code": code} if code else body
 
 
 def invalid(message: str) -> StorageError:

@@ -56,7 +56,7 @@ class Images:
                 transform = Transform.read(claims.get("transform") or {})
                 row = await objects.visible(depot, None, path)
             else:
-                raise StorageError(404, "not_found", "Route not found")
+                raise StorageError(404, "no_route", "Route not found")
         except StorageError as error:
             if error.status != 404 or way not in ("public", "authenticated", "sign"):
                 raise

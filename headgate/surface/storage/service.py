@@ -143,4 +143,4 @@ class StorageService:
             return json_reply({"healthy": True})
         if path.split("/", 1)[0] in ("vector", "iceberg"):
             raise StorageError(400, "FeatureNotEnabled", "Vector and analytics buckets are not kept here")
-        raise StorageError(404, "not_found", f"Route {method}:/{path[:200]} not found")
+        raise StorageError(404, "no_route", f"Route {method}:/{path[:200]} not found")
