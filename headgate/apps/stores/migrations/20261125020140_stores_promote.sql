@@ -198,9 +198,9 @@ begin
         begin
             perform stores.spread(p_batch, null, p_read, v_low, v_high);
             perform stores.put_lines(p_connection, p_scope);
-            raise exception using errcode = 'HG599';
+            raise exception using errcode = 'HG500';
         exception
-            when sqlstate 'HG599' then
+            when sqlstate 'HG500' then
                 null;
             when data_exception or integrity_constraint_violation then
                 if v_low = v_high then
