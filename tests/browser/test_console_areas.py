@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pyotp
 import pytest
 
 from headgate.db import Database
@@ -268,4 +270,30 @@ async def test_realtime_inspector_shows_broadcasts_and_who_is_there(place: Site)
         await page.wait_for_selector("li:has-text('admin@example.com')")
         await page.click("text='Leave'")
         await page.wait_for_selector(".head .badge:has-text('left')")
+        assert browser.wrong == []
+
+
+async def test_administrator_with_a_second_factor_must_use_it(place: Site) -> None:
+    async with visiting(place, ADMIN) as browser:
+        page = browser.page
+        await go(browser, "account")
+        await page.click("text=Set up an authenticator")
+        await page.wait_for_selector("img[alt*='QR code']")
+        totp = pyotp.TOTP(await page.inner_text("form p code"))
+        await page.fill("form:has(img) input[name=code]", totp.now())
+        await page.click("form:has(img) >> text=Confirm")
+        await page.wait_for_selector("text=The second factor is set up")
+        await page.click("main >> text='Sign out'")
+        await page.wait_for_selector(".side-foot a:has-text('Sign in')")
+        await go(browser, "sign-in")
+        await page.fill("input[name=email]", ADMIN)
+        await page.fill("input[name=password]", PASSWORD)
+        await page.click("form button.main")
+        await page.wait_for_selector("h1:has-text('Second factor')")
+        await go(browser, "users")
+        await page.wait_for_selector("text=Confirm with your second factor")
+        await go(browser, "sign-in")
+        await page.fill("input[name=code]", totp.at(int(time.time()) + 30))  # the one just used is used up
+        await page.click("form button.main")
+        await page.wait_for_selector(".side-nav a[href='#/users']")
         assert browser.wrong == []
