@@ -143,6 +143,7 @@ def service_over(database: Database, folder: Path, **changes: Any) -> StorageSer
         callers=Callers(verifier, role_of),
         secret=SECRET,
         keys=SigningKeys(database, SECRET, own_secret=False),
+        functions={},
     )
     return StorageService(shared)
 
