@@ -80,7 +80,7 @@ async def _send(client: httpx.AsyncClient, ids: list[int], count: int) -> tuple[
 
 async def measure() -> list[Figure]:
     """Run it; the figures."""
-    count = PER_SECOND * sized(60, 5)
+    count = PER_SECOND * sized(60, 2)
     simulator = Simulator(
         [ShopOptions(domain=shop.SHOP, orders=300)], apps={shop.CLIENT_ID: shop.CLIENT_SECRET}
     )
