@@ -87,9 +87,9 @@ class Sweeper:
                 if not versions:
                     break
                 await self._depot.backend.remove(versions)
+                await asyncio.to_thread(_forget_renders, self._depot.settings.data_dir, versions)
                 await conn.execute(Q.own_end_removals, {"versions": versions})
                 count += len(versions)
-            await asyncio.to_thread(_forget_renders, self._depot.settings.data_dir, versions)
         return count
 
     async def sweep(self, grace_s: float) -> Report | None:
