@@ -16,7 +16,7 @@ import pytest
 from headgate.db import Database
 from tests.stores_sync import Synced, shop, working
 
-SCHEDULES = int(os.environ.get("HEADGATE_STORES_SCHEDULES", "6"))
+SCHEDULES = int(os.environ.get("HEADGATE_STORES_SCHEDULES", "4"))
 FIRST = int(os.environ.get("HEADGATE_STORES_FIRST", "0"))
 #: Faults at Shopify after which a sync must still come to the whole truth by itself.
 FAULTS = (
