@@ -59,6 +59,8 @@ begin
     select o.line, 't', stores.gid(e ->> 'id'), o.id, false, null::timestamptz, e
     from pg_temp.store_lines o, jsonb_array_elements(o.doc -> 'transactions') e
     where o.kind = 'o' and jsonb_typeof(o.doc -> 'transactions') = 'array';
+    -- without statistics the joins that follow would be nested loops over the whole batch
+    analyze pg_temp.store_lines (kind, id, parent);
 end $$;
 comment on function stores.spread is 'Objects of a batch, or of a JSON array, one row each with kind, number, parent and version.';
 
