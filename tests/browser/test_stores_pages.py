@@ -180,7 +180,7 @@ async def test_pages_without_a_shop_say_what_to_do(database: Database, tmp_path:
                 await browser.page.wait_for_selector("text=/No shop is connected|Connect a shop/ >> nth=0")
             await go(browser, "stores/connect?error=SHOP_TAKEN&shop=acme.myshopify.com")
             await browser.page.wait_for_selector("text=connected to another brand")
-            assert await browser.page.input_value("input[spellcheck=false]") == "acme.myshopify.com"
+            assert await browser.page.input_value("form input.input") == "acme.myshopify.com"
             assert browser.wrong == []
 
 

@@ -18,7 +18,7 @@ export default function SyncProgress({ who, manifest }) {
   if (!brands.length) return html`${head}<div class="card"><${NoShop} /></div>`;
   return html`${head}<div class="stack">${brands.map((brand) => html`<${Brand} key=${brand.id} brand=${brand} apikey=${manifest.key} />`)}
     <section class="card"><div class="card-head"><div><h2>On your own site</h2><p>The same, in any page; it hides itself when the sync is complete.</p></div></div>
-      <pre class="code" tabindex="0" style=${{ overflowX: "auto", maxWidth: "100%" }}>${`<script type="module" src="${location.origin}/api/stores/widget.js"></script>\n<headgate-sync-progress brand="${brands[0].id}"></headgate-sync-progress>\n<script type="module">\n  document.querySelector("headgate-sync-progress").getToken = async () =>\n    (await supabase.auth.getSession()).data.session.access_token;\n</script>`}</pre></section></div>`;
+      <pre class="code" tabindex="0" style=${{ whiteSpace: "pre-wrap", overflowWrap: "anywhere", margin: 0 }}>${`<script type="module" src="${location.origin}/api/stores/widget.js"></script>\n<headgate-sync-progress brand="${brands[0].id}"></headgate-sync-progress>\n<script type="module">\n  document.querySelector("headgate-sync-progress").getToken = async () =>\n    (await supabase.auth.getSession()).data.session.access_token;\n</script>`}</pre></section></div>`;
 }
 
 function Brand({ brand, apikey }) {
