@@ -104,9 +104,9 @@ async def trade(at: Site) -> None:
         "insert into public.shop_line_items (connection_id, shopify_id, order_id, title, variant_title, sku,"
         " quantity, current_quantity, unit_price) values (%s, 1, 7000, 'Lamp', 'Blue', 'L-1', 2, 1, 60.25)",
         "insert into public.shop_customers (connection_id, shopify_id, version, created_at, updated_at, first_name,"
-        " last_name, email, orders_count, amount_spent, state, redacted)"
+        " last_name, email, state, redacted)"
         " select %s, n, now(), now() - make_interval(days => n), now(), 'Given ' || n, 'Family',"
-        " 'c' || n || '@example.com', n, n * 10.5, 'ENABLED', false from generate_series(1, 30) n",
+        " 'c' || n || '@example.com', 'ENABLED', false from generate_series(1, 30) n",
         "insert into public.shop_products (connection_id, shopify_id, version, updated_at, title, vendor, status,"
         " total_inventory, product_type)"
         " select %s, n, now(), now(), 'Lamp ' || n, 'Maker', 'ACTIVE', n * 3 - 5, 'Light'"
