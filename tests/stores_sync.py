@@ -98,7 +98,8 @@ class Synced:
         async with asyncio.timeout(timeout_s):
             while True:
                 rows = await self.db.fetch_all(
-                    "select id, state from control.jobs where kind like 'stores.%%' and finished_at is null"
+                    "select id, state from control.jobs where kind like 'stores.%%'"
+                    " and state in ('scheduled', 'ready', 'running')"
                 )
                 if not rows:
                     return

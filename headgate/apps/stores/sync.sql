@@ -164,5 +164,5 @@ where kind = 'stores.poll_bulk' and unique_key like %(unique)s || ':%%' and stat
 select b.id, b.entity, b.attempts, b.gid, b.state, c.shop_domain
 from stores.bulk_operations b join stores.connections c on c.id = b.connection_id and c.state in ('connected', 'error')
 where b.finished_at is null and b.updated_at < now() - make_interval(secs => %(older_s)s)
-  and not exists (select from control.jobs j where j.finished_at is null and j.kind like 'stores.%%'
+  and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running') and j.kind like 'stores.%%'
                   and j.args ->> 'operation_id' = b.id::text)
