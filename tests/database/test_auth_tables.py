@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 
-from headgate.db import Database
+from headgate.db import Database, errors
 
 TABLES = (
     "audit_log_entries", "flow_state", "identities", "instances", "mfa_amr_claims", "mfa_challenges", "mfa_factors",
@@ -57,13 +59,32 @@ async def test_auth_tables_and_keys_are_out_of_clients_reach(database: Database,
     rows = await database.fetch_all(
         "select c.oid::regclass::text as name from pg_class c where c.relkind in ('r', 'v', 'S')"
         " and (c.relnamespace = 'auth'::regnamespace or c.oid::regclass::text in ('control.signing_keys',"
-        " 'control.mail', 'control.auth_attempts', 'mail_inbox'))"
+        " 'control.auth_attempts', 'mail_inbox'))"
         " and case when c.relkind = 'S' then has_sequence_privilege(%(role)s, c.oid, 'usage, select, update')"
         " else has_any_column_privilege(%(role)s, c.oid, 'select, insert, update')"
         " or has_table_privilege(%(role)s, c.oid, 'delete, truncate') end",
         {"role": role},
     )
     assert rows == []
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+async def test_mail_is_read_by_administrators_and_services_alone(database: Database, role: str) -> None:
+    await database.execute(
+        "insert into control.mail (kind, recipient, subject, text, state)"
+        " values ('recovery', 'a@example.com', 'Choose a new password', 'Follow the link', 'inbox')"
+    )
+    try:
+        async with database.as_role({"role": role, "sub": str(uuid4())}) as conn:
+            seen = await (await conn.execute("select * from control.mail")).fetchall()
+    except errors.InsufficientPrivilege:
+        seen = []
+    assert seen == []
+    async with database.as_role({"role": "service_role"}) as conn:
+        assert len(await (await conn.execute("select * from public.mail_inbox")).fetchall()) == 1
+    with pytest.raises(errors.InsufficientPrivilege):
+        async with database.as_role({"role": role, "sub": str(uuid4())}) as conn:
+            await conn.execute("delete from control.mail")
 
 
 async def test_auth_confirmed_at_is_the_earlier_of_both(database: Database) -> None:

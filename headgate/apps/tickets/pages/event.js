@@ -21,7 +21,7 @@ export function Event({ id, tab, query, base }) {
     <div class="head" style=${{ minHeight: "64px" }}>
       <div><h1>${event ? event.name : " "}</h1>
         <p>${event ? html`${[event.venue, event.city, event.state].filter(Boolean).join(", ")} · ${when(event.starts_at, event.tz)} · <strong>${until(event.starts_at)}</strong>` : " "}</p></div>
-      <div style=${{ width: "290px", maxWidth: "100%" }}><div class="tiny quiet" data-updated style=${{ marginBottom: "4px" }}>${read.meta ? html`<${Updated} asOf=${read.meta.as_of} />, promised every ${duration(read.meta.promise_s)}` : " "}</div>
+      <div style=${{ width: "290px", maxWidth: "100%" }}><div class="tiny quiet" data-updated style=${{ marginBottom: "4px", minHeight: "18px" }}>${read.meta ? html`<${Updated} asOf=${read.meta.as_of} />, promised every ${duration(read.meta.promise_s)}` : " "}</div>
         ${read.meta ? html`<${Age} asOf=${read.meta.as_of} promise=${read.meta.promise_s} bare />` : html`<div class="age"><div class="bar"></div></div>`}</div>
     </div>
     <nav class="tabs" aria-label="About this event" style=${{ marginBottom: "16px" }}>${TABS.map(([name, text]) => html`<a class="tab" key=${name} href=${link(name)} aria-current=${name === tab ? "page" : undefined}>${text}</a>`)}</nav>
@@ -69,7 +69,7 @@ function Overview({ id, read }) {
       <div class="card-head"><div><h2>Price per ticket</h2><p>All-in. The band holds the middle half of what was listed.</p></div>
         <div class="row"><label class="field"><span class="hidden">Zone</span><select class="input" value=${zone} onChange=${(e) => setZone(e.target.value)}><option value="">Whole event</option>${zones.map((z) => html`<option key=${z.zone} value=${z.zone}>${z.zone}</option>`)}</select></label>
         <${Segmented} label="Time shown" options=${SPANS} value=${span} onChange=${setSpan} /></div></div>
-      <${Loaded} read=${series} height=${348}>${(rows) => html`<${Prices} rows=${rows} forecast=${forecast.data} ...${shape} currency=${currency} tz=${tz} />`}<//>
+      <${Loaded} read=${series} height=${359}>${(rows) => html`<${Prices} rows=${rows} forecast=${forecast.data} ...${shape} currency=${currency} tz=${tz} />`}<//>
     </div>
     <div class="pairs">
       <div class="card"><div class="card-head"><div><h2>Inventory</h2><p>Tickets on sale, averaged over observed time.</p></div></div>
@@ -150,7 +150,7 @@ function Prices({ rows, forecast, days, granularity, currency, tz }) {
   if (!grid.times.length) return html`<${Empty} title="No prices in this time">Choose a longer time above.<//>`;
   const now = Date.now() / 1000;
   const last = rows[rows.length - 1];
-  return html`<div class="row spread"><${Legend} items=${[["Get-in", "--price"], ["Pair", "--pair"], ["Four", "--four"], ["Median", "--stock"], ["Middle half", "--band", true], ...(points.length ? [["Forecast", "--forecast-band", true]] : [])]} />
+  return html`<div class="row spread" style=${{ minHeight: "28px" }}><${Legend} items=${[["Get-in", "--price"], ["Pair", "--pair"], ["Four", "--four"], ["Median", "--stock"], ["Middle half", "--band", true], ...(points.length ? [["Forecast", "--forecast-band", true]] : [])]} />
       ${days >= 1 && days <= 30 && forecast && forecast.status === "ok" && html`<label class="small quiet row" style=${{ gap: "6px" }}><input type="checkbox" checked=${ahead} onChange=${(e) => setAhead(e.target.checked)} />Forecast</label>`}</div>
     <${TimeChart} times=${grid.times} lines=${lines} bands=${[[2, 4, "--band"], [6, 8, "--forecast-band"]]} height=${300} group="event" tz=${tz}
       format=${(v) => money(v, currency)} title=${(t) => when(new Date(t * 1000).toISOString(), tz, granularity === "daily" ? "day" : granularity === "poll" ? "minute" : "hour")}
