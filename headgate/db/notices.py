@@ -53,15 +53,13 @@ class Notices:
 
     async def _listen(self) -> None:
         """Listen until the connection breaks. Raises OSError where it cannot be made."""
-        conn = await asyncio.to_thread(pq.PGconn.connect, self._conninfo.encode())
+        conn = await self._connected()
         loop = asyncio.get_running_loop()
         broken = asyncio.Event()
         watched = -1
         try:
             if conn.status != pq.ConnStatus.OK:
                 raise OSError(conn.error_message.decode("utf-8", "replace").strip())
-            quoted = self._channel.replace('"', '""')
-            await asyncio.to_thread(conn.exec_, f'LISTEN "{quoted}"'.encode())
             self._heard(None)
             watched = conn.socket
             loop.add_reader(watched, self._readable, conn, broken)
@@ -71,6 +69,24 @@ class Notices:
                 loop.remove_reader(watched)
             conn.finish()
 
+    async def _connected(self) -> pq.abc.PGconn:
+        """A connection that listens, made in a thread. Who stops waiting leaves it to the thread, which still uses
+        it: freeing it here would hang the thread or worse.
+        """
+        made = asyncio.ensure_future(asyncio.to_thread(self._connect))
+        try:
+            return await asyncio.shield(made)
+        except asyncio.CancelledError:
+            made.add_done_callback(_finish)
+            raise
+
+    def _connect(self) -> pq.abc.PGconn:
+        conn = pq.PGconn.connect(self._conninfo.encode())
+        if conn.status == pq.ConnStatus.OK:
+            quoted = self._channel.replace('"', '""')
+            conn.exec_(f'LISTEN "{quoted}"'.encode())
+        return conn
+
     def _readable(self, conn: pq.abc.PGconn, broken: asyncio.Event) -> None:
         try:
             conn.consume_input()
@@ -79,3 +95,9 @@ class Notices:
         except Exception as error:
             log.info("listen_broken", channel=self._channel, reason=str(error))
             broken.set()
+
+
+def _finish(made: asyncio.Future[pq.abc.PGconn]) -> None:
+    """Close a connection that nobody waits for any more."""
+    if not made.cancelled() and made.exception() is None:
+        made.result().finish()

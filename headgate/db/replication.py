@@ -63,14 +63,27 @@ class ReplicationStream:
         conninfo = _conninfo(url)
         conn = await asyncio.to_thread(pq.PGconn.connect, conninfo.encode())
         stream = cls(conn)
+        if conn.status != pq.ConnStatus.OK:
+            reason = conn.error_message.decode("utf-8", "replace").strip()
+            conn.finish()
+            raise ReplicationError(reason)
+        begun = asyncio.ensure_future(asyncio.to_thread(stream._begin, publication, source, start))
         try:
-            if conn.status != pq.ConnStatus.OK:
-                raise ReplicationError(conn.error_message.decode("utf-8", "replace").strip())
-            await asyncio.to_thread(stream._begin, publication, source, start)
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            # The thread still uses the connection: have PostgreSQL stop what it waits for, and close it then.
+            begun.add_done_callback(stream._abandoned)
+            await asyncio.to_thread(conn.get_cancel().cancel)
+            raise
         except BaseException:
             conn.finish()
             raise
         return stream
+
+    def _abandoned(self, begun: asyncio.Future[None]) -> None:
+        if not begun.cancelled():
+            begun.exception()  # that it was stopped is no news
+        self._conn.finish()
 
     def _begin(self, publication: str, source: str | None, start: int | None) -> None:
         name = f"headgate_{secrets.token_hex(8)}"
