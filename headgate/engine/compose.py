@@ -120,11 +120,13 @@ def merge_sql(table: Table) -> str:
         matched = f" when matched and {guard}({' or '.join(conditions)}) then update set {', '.join(sets)}"
     missing = " or ".join(f"s.{_name(n)} is null" for n, c in table.typed().items() if c.required)
     return (
-        f"with m as (merge into {_relation(table.name)} t using ({_newest(table)}) s on {_match(table.key, 't', 's')}"
-        f"{matched} when not matched then insert ({_list(names)}) values ({_list(names, 's')})"
-        f' returning merge_action() = \'INSERT\' as "#new", ({missing}) as "#missing")'
+        f'with m as (merge into {_relation(table.name)} t using (select n.*, count(*) over () as "#keys"'
+        f" from ({_newest(table)}) n) s on {_match(table.key, 't', 's')}{matched}"
+        f" when not matched then insert ({_list(names)}) values ({_list(names, 's')})"
+        f' returning merge_action() = \'INSERT\' as "#new", ({missing or "false"}) as "#missing", s."#keys")'
         " select jsonb_build_object('upserted', count(*), 'inserted', count(*) filter (where \"#new\"),"
-        " 'updated', count(*) filter (where not \"#new\"), 'missing', count(*) filter (where \"#missing\")) from m"
+        " 'updated', count(*) filter (where not \"#new\"), 'missing', count(*) filter (where \"#missing\"),"
+        " 'keys', max(\"#keys\")) from m"
     )
 
 

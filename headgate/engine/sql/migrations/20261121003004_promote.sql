@@ -142,7 +142,7 @@ language sql set search_path = '' as $$
 $$;
 comment on function control.reject_lines is 'Rejects lines of a batch, [{line, reason}]; returns how many.';
 
--- Only when a row was not written is it worth a second look why.
+-- Only when the newest row of a key was not written is it worth a second look why.
 create function control.apply_merge(p_merge text, p_count text, p_batch bigint) returns jsonb
 language plpgsql set search_path = 'public' as $$
 declare
@@ -154,12 +154,12 @@ declare
 begin
     execute p_merge into v_counts using p_batch, null::bigint, 1::bigint, c_all;
     v_written := (v_counts ->> 'upserted')::bigint;
-    select staged into v_staged from control.run_steps where id = p_batch;
-    if v_written = v_staged then
-        return v_counts || '{"stale": 0, "unchanged": 0}';
+    select count(*) into v_staged from stage.rows where batch_id = p_batch and line > 0;
+    if v_written = (v_counts ->> 'keys')::bigint then
+        return v_counts - 'keys' || jsonb_build_object('stale', v_staged - v_written, 'unchanged', 0);
     end if;
     execute p_count into v_rest using p_batch, null::bigint, 1::bigint, c_all;
-    return v_counts || jsonb_build_object(
+    return v_counts - 'keys' || jsonb_build_object(
         'stale', v_rest -> 'stale', 'missing', v_rest -> 'missing',
         'unchanged', (v_rest ->> 'current')::bigint - v_written);
 end $$;
