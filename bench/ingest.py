@@ -101,7 +101,6 @@ async def measure(url: str, folder: Path, lines: int, pairs: int) -> dict[str, A
         if not same:
             raise SystemExit("ingest: the table does not equal the ready-made rows")
         await db.execute("vacuum bench_products")
-        await db.execute("checkpoint")
         before = await wal(db)
         found["again"] = await asyncio.to_thread(ours, url, raw)
         found["wal_again"] = await wal(db) - before
