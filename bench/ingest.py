@@ -4,7 +4,9 @@ Ours: `ingest_file` with two promoters: stage by COPY, then per 8 MB chunk one t
 newest row per key, upsert, cursor, progress). Plain COPY: the finished rows, tab-separated, into the same table with
 its primary key, one statement. Both on one durable embedded PostgreSQL (fsync on), in alternating rounds, into
 emptied tables. The unchanged file comes after a vacuum, as autovacuum would: the first reading of a fresh row sets
-hint bits, which data checksums log as full pages whoever reads. dlt: one merge load (it is slow, so it runs once), lists kept as JSON, which is its faster way.
+hint bits, which data checksums log as full pages whoever reads.
+
+dlt: one merge load (it is slow, so it runs once), lists kept as JSON, which is its faster way.
 """
 
 from __future__ import annotations
