@@ -49,7 +49,7 @@ def recent_sync(services: Services) -> Handler:
             row = await (await conn.execute(Q.begin, {"connection": connection})).fetchone()
             cursor = await conn.execute(Q.operations, {"run": row["run"] if row else None})
             for operation in await cursor.fetchall():
-                await submit_later(conn, operation, shop=shopify.shop)
+                await resume_later(conn, operation, shop=shopify.shop)
         await _recent(ctx, shopify)
         async with ctx.transaction() as conn:
             await milestone(conn, connection, "recent", "completed")
@@ -155,6 +155,16 @@ async def ingest_later(conn: Connection, operation: Mapping[str, Any], *, shop: 
         unique=turn(operation),
         priority=10,
     )
+
+
+async def resume_later(conn: Connection, operation: Mapping[str, Any], *, shop: str) -> None:
+    """Enqueue the job that is an operation's turn, unless there is one: at its beginning, and when one was lost."""
+    if not operation["gid"]:
+        await submit_later(conn, operation, shop=shop)
+    elif operation["state"] in ("downloading", "staged"):
+        await ingest_later(conn, operation, shop=shop)
+    else:
+        await poll_later(conn, operation, shop=shop)
 
 
 async def _submit(ctx: JobContext, shopify: Shopify, operation: Mapping[str, Any]) -> dict[str, Any]:

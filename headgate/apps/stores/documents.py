@@ -162,4 +162,6 @@ BULK_LIST = (
     f" {{ nodes {{ {_OPERATION} }} }} }}"
 )
 BULK_CURRENT = f"query HeadgateOperation {{ currentBulkOperation {{ {_OPERATION} }} }}"
+#: What the merchant grants at this moment; what is stored may be older than a webhook that is still under way.
+SCOPES = "query HeadgateScopes { currentAppInstallation { accessScopes { handle } } }"
 SHOP = "query HeadgateShop { shop { id name ianaTimezone currencyCode } }"

@@ -9,8 +9,9 @@ select id from stores.connections where state in ('connected', 'error') order by
 select stores.begin_sync(%(connection)s) as run
 
 -- name: operations
-select id, entity, state, attempts from stores.bulk_operations
-where run_id = %(run)s and finished_at is null and gid is null order by id
+-- Also those that Shopify has already: their jobs were cancelled where the shop left in the midst of the run.
+select id, entity, state, attempts, gid from stores.bulk_operations
+where run_id = %(run)s and finished_at is null order by id
 
 -- name: operation
 select b.*, r.state as run_state from stores.bulk_operations b join stores.sync_runs r on r.id = b.run_id

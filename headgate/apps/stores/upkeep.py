@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from headgate.apps.stores import paging
-from headgate.apps.stores.bulk_jobs import ingest_later, lane, poll_later, submit_later
+from headgate.apps.stores import documents, paging
+from headgate.apps.stores.bulk_jobs import lane, resume_later
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.means import ENTITIES, OVERLAP, Means, Q, milestone
 from headgate.base.clock import now
@@ -69,6 +69,9 @@ def incremental(services: Services) -> Handler:
         shopify = await means.shopify(int(connection))
         for entity in ENTITIES:
             await catch_up(ctx, shopify, entity)
+        await read_asked(
+            ctx, shopify
+        )  # its own job may have been cancelled, as when the shop left for a while
         await read_refunds(ctx, shopify)
 
     return handle
@@ -79,12 +82,7 @@ async def revive(ctx: JobContext, *, older_s: float = 120.0) -> int:
     async with ctx.transaction() as conn:
         rows = await (await conn.execute(Q.stuck, {"older_s": older_s})).fetchall()
         for row in rows:
-            if not row["gid"]:
-                await submit_later(conn, row, shop=row["shop_domain"])
-            elif row["state"] in ("downloading", "staged"):
-                await ingest_later(conn, row, shop=row["shop_domain"])
-            else:
-                await poll_later(conn, row, shop=row["shop_domain"])
+            await resume_later(conn, row, shop=row["shop_domain"])
     return len(rows)
 
 
@@ -181,13 +179,33 @@ async def read_again(ctx: JobContext, shopify: Shopify, entity: str, ids: list[i
     """Read objects by number; those that are gone are deleted here too."""
     read_at = paging.reading()
     async for gone, lines in paging.single(shopify, entity, ids):
+        lost = await truly_gone(ctx, shopify, entity, gone)
         async with ctx.transaction() as conn:
             if lines:
                 await paging.apply_in(conn, shopify.id, lines, read_at)
-            for one in gone if entity in _ONE else ():
+            for one in lost:
                 params = {"connection": shopify.id, "kind": _ONE[entity], "id": one}
                 await conn.execute(Q.apply_delete, params)
         read_at = paging.reading()
+
+
+async def truly_gone(ctx: JobContext, shopify: Shopify, entity: str, ids: list[int]) -> list[int]:
+    """Of objects that Shopify does not show, those that are deleted.
+
+    Without `read_all_orders` it hides orders older than 60 days. A deletion is for good, so the scopes are asked for
+    after the reading: the stored ones may be older than a webhook that is still under way.
+    """
+    if entity not in _ONE or not ids:
+        return []
+    if entity != "orders":
+        return ids
+    told = (await shopify.query(documents.SCOPES))["currentAppInstallation"]["accessScopes"]
+    if "read_all_orders" in {one["handle"] for one in told}:
+        return ids
+    since = now() - WINDOW + timedelta(days=1)
+    params = {"connection": shopify.id, "entity": entity, "since": since}
+    recent = {row["shopify_id"] for row in await ctx.db.fetch_all(Q.local_ids, params)}
+    return [one for one in ids if one in recent]
 
 
 async def _conclude(
@@ -226,20 +244,24 @@ def refetch(services: Services) -> Handler:
     means = Means.of(services)
 
     async def handle(ctx: JobContext) -> None:
-        shopify = await means.shopify(int(ctx.job.args["connection_id"]))
-        while not ctx.cancelled.is_set():
-            rows = await ctx.db.fetch_all(Q.asked, {"connection": shopify.id, "limit": 60})
-            if not rows:
-                return
-            for entity in sorted({row["entity"] for row in rows}):
-                of = [row for row in rows if row["entity"] == entity]
-                await read_again(ctx, shopify, entity, [row["shopify_id"] for row in of])
-                plain = [{**row, "asked_at": row["asked_at"].isoformat()} for row in of]
-                async with ctx.transaction() as conn:
-                    await conn.execute(Q.answered, {"connection": shopify.id, "rows": Jsonb(plain)})
-            await read_refunds(ctx, shopify)
+        await read_asked(ctx, await means.shopify(int(ctx.job.args["connection_id"])))
 
     return handle
+
+
+async def read_asked(ctx: JobContext, shopify: Shopify) -> None:
+    """Read what is asked for, until nothing is."""
+    while not ctx.cancelled.is_set():
+        rows = await ctx.db.fetch_all(Q.asked, {"connection": shopify.id, "limit": 60})
+        if not rows:
+            return
+        for entity in sorted({row["entity"] for row in rows}):
+            of = [row for row in rows if row["entity"] == entity]
+            await read_again(ctx, shopify, entity, [row["shopify_id"] for row in of])
+            plain = [{**row, "asked_at": row["asked_at"].isoformat()} for row in of]
+            async with ctx.transaction() as conn:
+                await conn.execute(Q.answered, {"connection": shopify.id, "rows": Jsonb(plain)})
+        await read_refunds(ctx, shopify)
 
 
 JOBS = {

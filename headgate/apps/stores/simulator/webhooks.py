@@ -88,13 +88,17 @@ def sign(body: bytes, secret: str) -> str:
 
 @dataclass
 class Webhooks:
-    """The subscriptions of one shop and what is on its way. `compliance_url`: where the GDPR topics go."""
+    """The subscriptions of one shop and what is on its way. `compliance_url`: where the GDPR topics go.
+
+    `pace`: by what the seconds between two attempts are multiplied.
+    """
 
     shop: Shop
     faults: Faults
     apps: dict[str, str]
     subscriptions: list[Subscription] = field(default_factory=list)
     compliance_url: str | None = None
+    pace: float = 1.0
     installed: set[str] = field(default_factory=set)
     log: list[dict[str, Any]] = field(default_factory=list)
     queue: list[Delivery] = field(default_factory=list)
@@ -206,6 +210,12 @@ class Webhooks:
                 raise TimeoutError("webhooks are still on their way")
             await asyncio.sleep(0.005)
 
+    def hurry(self) -> None:
+        """What waits for a later time is due now."""
+        for delivery in self.queue:
+            delivery.due = min(delivery.due, self.shop.clock.now())
+        heapq.heapify(self.queue)
+
     def release(self) -> None:
         """Let go of what waits behind others."""
         for delivery in self.waiting:
@@ -252,7 +262,7 @@ class Webhooks:
             if delivery.attempt > len(BACKOFF) or found.failures > len(BACKOFF):
                 return self.remove(found)
         if delivery.attempt <= len(BACKOFF):
-            delivery.due = self.shop.clock.now() + BACKOFF[delivery.attempt - 1]
+            delivery.due = self.shop.clock.now() + BACKOFF[delivery.attempt - 1] * self.pace
             heapq.heappush(self.queue, delivery)
         return None
 

@@ -1,0 +1,560 @@
+"""One storm over a simulated shop: seeded faults of all 32 kinds, workers truly killed, and the oracle at the end.
+
+`python -m tests.faults.stores_storm --first 0 --count 1000` runs schedules outside pytest and prints what they were;
+a seed alone (`--count 1`) runs again with the same faults and kills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
+
+import httpx
+import uvicorn
+
+from headgate.apps.stores.connect import Connecting
+from headgate.apps.stores.simulator.options import ShopOptions
+from headgate.apps.stores.simulator.server import CLIENT_ID, CLIENT_SECRET, Simulator
+from headgate.apps.stores.tokens import Tokens
+from headgate.apps.stores.wire import Wire
+from headgate.base import log
+from headgate.db import Database, migrate
+from headgate.testing.database import FULL, TestCluster
+from tests import stores_shop
+from tests.faults.stores_child import POINTS, WAYS
+from tests.stores_sync import Synced
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Every fault of the list by name, with its number. The lower-case ones are Shopify's; the others are ours to make.
+AT_SHOPIFY = (
+    "duplicate_webhook", "out_of_order_webhook", "late_webhook", "bad_hmac", "reencoded_body", "webhook_never_sent",
+    "subscription_deleted", "finish_lost", "finish_early", "submit_response_lost", "download_cut", "url_expired",
+    "operation_expired", "truncated_jsonl", "malformed_line", "duplicate_line", "child_before_parent", "orphan",
+    "child_without_id", "completed_null_url", "failed_with_partial", "access_denied", "slot_taken", "throttled_200",
+    "throttled_429", "server_error", "html_body", "token_expired", "refresh_response_lost", "uninstalled",
+    "scope_read_all_orders", "version_retired", "changed_during_bulk", "deleted_during_bulk", "redacted_during_bulk",
+    "exchange_story", "awkward_money",
+)  # fmt: skip
+HERE = {
+    "KILLED_AFTER_SUBMIT": 8,
+    "KILLED_MID_DOWNLOAD": 9,
+    "KILLED_MID_PROMOTE": 10,
+    "TWO_WORKERS": 11,
+    "TWO_BRANDS": 31,
+    "DISK_FULL": 32,
+    "DATABASE_FULL": 32,
+}
+ALL = (*AT_SHOPIFY, *HERE)
+#: Faults after which only a person helps: the merchant installs the app again.
+CUT_OFF = {"uninstalled", "access_denied", "scope_read_all_orders"}
+_POINT_OF = {
+    "KILLED_AFTER_SUBMIT": "submit",
+    "KILLED_MID_DOWNLOAD": "download",
+    "KILLED_MID_PROMOTE": "promote",
+}
+PER_SCHEDULE = 4
+#: So many schedules in a row have every fault.
+CYCLE = -(-len(ALL) // PER_SCHEDULE)
+LEASE_S = 4.0
+TABLES = ("public.shop_orders", "public.shop_sales", "stores.bulk_operations", "stores.webhook_inbox")
+
+
+def faults_of(seed: int) -> list[str]:
+    """What goes wrong in a schedule: each cycle of seeds deals out every fault, and some come on top."""
+    cycle, place = divmod(seed, CYCLE)
+    deck = list(ALL)
+    random.Random(f"storm deck {cycle}").shuffle(deck)
+    dealt = deck[place * PER_SCHEDULE : (place + 1) * PER_SCHEDULE]
+    dice = random.Random(f"storm extra {seed}")
+    return dealt + dice.sample(
+        [f for f in ALL if f not in dealt], dice.randint(0, 2) + PER_SCHEDULE - len(dealt)
+    )
+
+
+class Switch:
+    """Several simulators behind one address, told apart by the shop in the path."""
+
+    def __init__(self) -> None:
+        self.simulators: dict[str, Simulator] = {}
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError("HTTP only")
+        found = self._of(str(scope["path"]))
+        if found is None:
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b"{}"})
+            return
+        await found(scope, receive, send)
+
+    def _of(self, path: str) -> Simulator | None:
+        if path.startswith("/_bulk/"):
+            token = path.removeprefix("/_bulk/").removesuffix(".jsonl")
+            every = self.simulators.values()
+            return next((s for s in every if any(o.bulk.by_token(token) for o in s.outlets.values())), None)
+        return self.simulators.get(path.lstrip("/").partition("/")[0])
+
+
+@dataclass
+class Process:
+    """A worker's process. Its handle is the kernel's, so that no other process of the same number is ever struck."""
+
+    pid: int
+    name: str
+    handle: int
+
+    def signal(self, number: int) -> bool:
+        """Whether it was there to get it."""
+        try:
+            signal.pidfd_send_signal(self.handle, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    async def gone(self, timeout_s: float) -> bool:
+        """Wait for its end, at most so long; whether it ended."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self.handle, ended.set)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await ended.wait()
+        except TimeoutError:
+            return False
+        finally:
+            loop.remove_reader(self.handle)
+        return True
+
+
+class Nursery:
+    """Starts workers in processes of their own (`tests.faults.stores_child`)."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._turn = asyncio.Lock()
+
+    async def start(self, order: Mapping[str, Any]) -> Process:
+        """A worker as ordered."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("the nursery has no pipes")
+        async with self._turn:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            pid = int(await self._process.stdout.readline())
+        return Process(pid, str(order["name"]), os.pidfd_open(pid))
+
+
+@dataclass
+class Ground:
+    """What many schedules share: a PostgreSQL, an address for all simulators, the nursery."""
+
+    cluster: TestCluster
+    nursery: Nursery
+    switch: Switch
+    url: str
+
+
+@contextlib.asynccontextmanager
+async def ground(cluster: TestCluster) -> AsyncIterator[Ground]:
+    """Everything that schedules need."""
+    switch = Switch()
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(switch, log_level="critical", access_log=False, lifespan="off"))
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.stores_child",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    try:
+        yield Ground(cluster, Nursery(process), switch, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        process.kill()
+        await process.wait()
+        server.should_exit = True
+        await serving
+
+
+@dataclass
+class Report:
+    """What a schedule was and what is wrong after it; nothing may be."""
+
+    seed: int
+    faults: list[str]
+    wrong: list[str] = field(default_factory=list)
+    struck: list[str] = field(default_factory=list)
+    kills: list[str] = field(default_factory=list)
+    asked_again: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        wrong = "; ".join(self.wrong) or "well"
+        return (
+            f"seed {self.seed} ({self.seconds:.1f} s): {wrong} | ordered {self.faults} | struck {self.struck}"
+            f" | kills {self.kills} | synced again {self.asked_again}"
+        )
+
+
+class Storm:
+    """One schedule."""
+
+    def __init__(self, of: Ground, seed: int, db: Database, folder: Path, patch: str = "") -> None:
+        self.ground, self.db, self.folder = of, db, folder
+        self.dice = random.Random(f"stores storm {seed}")
+        self.report = Report(seed, faults_of(seed))
+        self.domain = f"storm-{seed}.myshopify.com"
+        zone = self.dice.choice(
+            ("America/New_York", "Asia/Tokyo", "Europe/Berlin", "Pacific/Auckland", "UTC")
+        )
+        options = ShopOptions(
+            seed=seed, domain=self.domain, orders=self.dice.randint(10, 30), history_days=90, timezone=zone,
+            currency=self.dice.choice(("USD", "EUR", "JPY", "KWD")), taxes_included=self.dice.random() < 0.4,
+        )  # fmt: skip
+        self.simulator = Simulator([options])
+        self.keeper = socket.socket()
+        self.keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        self.keeper.bind(("127.0.0.1", 0))
+        self.port = self.keeper.getsockname()[1]
+        self.settings: dict[str, Any] = {
+            "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "simulator_url": of.url,
+            "public_url": f"http://127.0.0.1:{self.port}", "allow_shared_shops": "TWO_BRANDS" in self.report.faults,
+        }  # fmt: skip
+        hooks = self.simulator.outlet.webhooks
+        hooks.pace, hooks.compliance_url = 0.004, f"{self.settings['public_url']}/api/stores/webhooks"
+        self.connections: list[int] = []
+        self.brands: list[Any] = []
+        self.processes: list[Process] = []
+        self.patch = patch
+
+    @property
+    def outlet(self) -> Any:
+        """The shop."""
+        return self.simulator.outlet
+
+    async def run(self) -> Report:
+        """The schedule from connecting to the comparison with the oracle."""
+        begun = time.monotonic()
+        self.ground.switch.simulators[self.domain] = self.simulator
+        self.simulator.start()
+        try:
+            if self.patch:
+                await self.db.execute(self.patch)
+            self.brands = [
+                await stores_shop.brand(self.db, uuid4()) for _ in range(1 + self._has("TWO_BRANDS"))
+            ]
+            await self.connect()
+            await self.order_faults()
+            await self.rage()
+            await self.calm()
+            self.report.wrong += await self.wrong()
+        except Exception as error:
+            self.report.wrong.append(f"{type(error).__name__}: {error} ({await self.left()})")
+        finally:
+            for process in self.processes:
+                process.signal(signal.SIGKILL)
+                await process.gone(5)
+                os.close(process.handle)
+            del self.ground.switch.simulators[self.domain]
+            self.report.struck = [f"{one['name']}" for one in self.simulator.faults.done] + self.here()
+            await self.simulator.close()
+            self.keeper.close()
+        self.report.seconds = time.monotonic() - begun
+        return self.report
+
+    def _has(self, name: str) -> bool:
+        return name in self.report.faults
+
+    async def connect(self) -> None:
+        """The merchant of every brand approves, as a browser would."""
+        ours = stores_shop.settings(**self.settings)
+        wire = Wire(ours, keep=False)
+        connecting = Connecting(self.db, ours, Tokens(self.db, ours, wire=wire, data_dir=self.folder), wire)
+        for brand in self.brands:
+            begun = await connecting.begin(
+                brand=brand, shop=self.domain, user=None, base_url=ours.public_url, link=True
+            )
+            async with httpx.AsyncClient() as merchant:
+                approved = await merchant.get(begun.url)
+            await connecting.finish(dict(parse_qsl(urlsplit(approved.headers["location"]).query)), "")
+        rows = await self.db.fetch_all("select id from stores.connections order by id")
+        self.connections = [row["id"] for row in rows]
+
+    async def order_faults(self) -> None:
+        """Order what Shopify does wrong, each once or twice, and fill the database if that is to be."""
+        for name in self.report.faults:
+            if name in HERE:
+                continue
+            options: dict[str, Any] = {"count": self.dice.randint(1, 2), "seed": self.dice.randrange(1000)}
+            if name == "truncated_jsonl":
+                options["at_newline"] = self.dice.random() < 0.5
+            if name == "failed_with_partial":
+                options["late"] = self.dice.randint(0, 2)
+            if name == "slot_taken":
+                options["seconds"] = 0.3
+            if name == "late_webhook":
+                options["delay_s"] = 0.8
+            if name == "scope_read_all_orders":
+                continue  # lost in the midst of the storm
+            self.simulator.control.order_fault({"fault": name, **options})
+        if self._has("DATABASE_FULL"):
+            until = f"{time.time() + self.dice.uniform(0.3, 1.2):.3f}"
+            await self.db.execute(
+                "create function public.storm_full() returns trigger language plpgsql as $$ begin"
+                f" if clock_timestamp() < to_timestamp({until}) then raise exception"
+                " 'could not extend file: No space left on device' using errcode = '53100'; end if;"
+                " return null; end $$"
+            )
+            for table in self.dice.sample(TABLES, 2):
+                await self.db.execute(
+                    f"create trigger storm_full before insert or update on {table}"
+                    " for each statement execute function public.storm_full()"
+                )
+
+    def here(self) -> list[str]:
+        """Which of our own faults truly happened."""
+        points = {kill.partition("/")[0] for kill in self.report.kills}
+        return [
+            f for f in self.report.faults if f in HERE and _POINT_OF.get(f, "freeze") in (*points, "freeze")
+        ]
+
+    async def left(self) -> list[str]:
+        """The jobs that have not ended, and why."""
+        rows = await self.db.fetch_all(
+            "select id, kind, state, attempt, args, error from control.jobs where kind like 'stores.%%'"
+            " and state not in ('succeeded', 'cancelled')"
+        )
+        return [" ".join(f"{k}={v}" for k, v in row.items()) for row in rows]
+
+    # --- the storm
+    async def rage(self) -> None:
+        """Workers come and are killed while the sync runs, and the shop goes on selling."""
+        plans = [_POINT_OF[f] for f in self.report.faults if f in _POINT_OF]
+        plans += [self.dice.choice((*POINTS, "")) for _ in range(self.dice.randint(1, 2))]
+        self.dice.shuffle(plans)
+        plans.sort(
+            key=lambda point: point in _POINT_OF.values()
+        )  # those of the list when there is something to cut
+        if self._has("TWO_WORKERS"):
+            plans.insert(self.dice.randint(0, len(plans)), "freeze")
+        for turn, point in enumerate(plans):
+            if self._has("scope_read_all_orders") and turn == min(1, len(plans) - 1):
+                self.outlet.lose_scopes("read_all_orders")
+                self.simulator.faults.done.append({"name": "scope_read_all_orders"})
+            if point == "freeze":
+                await self.freeze()
+            else:
+                await self.kill(point)
+            if self.dice.random() < 0.6:
+                self.outlet.live.run(self.dice.randint(1, 6))
+
+    async def start(self, **given: Any) -> Process:
+        """Another worker, with the endpoints unless told otherwise."""
+        name = f"worker {len(self.processes) + 1}"
+        order = {
+            "url": self.db.url, "settings": self.settings, "data_dir": str(self.folder), "port": self.port,
+            "lease_s": LEASE_S, "name": name, **given,
+        }  # fmt: skip
+        if self._has("DISK_FULL") and not self.processes:
+            order["file_bytes"] = self.dice.choice((0, 1000, 7000))
+        self.processes.append(await self.ground.nursery.start(order))
+        return self.processes[-1]
+
+    async def kill(self, point: str) -> None:
+        """One worker that dies at a point, or after a while if it never comes there."""
+        plan = None
+        if point:
+            nth = 1 if point in ("submit", "download", "promote") else self.dice.choice((1, 1, 2))
+            plan = {"point": point, "nth": nth, "how": self.dice.choice(WAYS), "seed": self.report.seed}
+        worker = await self.start(kill=plan)
+        while_s = self.dice.uniform(0.15, 0.7)
+        if self.dice.random() < 0.5:
+            await asyncio.sleep(0.1)
+            self.outlet.live.run(self.dice.randint(1, 5))
+        if plan and await worker.gone(2.5 if point in _POINT_OF.values() else 0.9):
+            self.report.kills.append(f"{point}/{plan['nth']}/{plan['how']}")
+        else:
+            if not plan:
+                await asyncio.sleep(while_s)
+            worker.signal(signal.SIGKILL)
+            await worker.gone(5)
+            self.report.kills.append("time")
+        await self.bury(worker)
+
+    async def freeze(self) -> None:
+        """A worker stops (SIGSTOP), another has its jobs, then the first goes on with what it held: two at one job."""
+        first = await self.start()
+        await asyncio.sleep(self.dice.uniform(0.1, 0.5))
+        first.signal(signal.SIGSTOP)
+        await self.bury(first)
+        second = await self.start(port=None)
+        await asyncio.sleep(self.dice.uniform(0.2, 0.4))
+        first.signal(signal.SIGCONT)
+        await asyncio.sleep(self.dice.uniform(0.1, 0.4))
+        self.report.kills.append("freeze")
+        for one in self.dice.sample((first, second), 2):
+            one.signal(signal.SIGKILL)
+            await one.gone(5)
+            await self.bury(one)
+
+    async def bury(self, worker: Process) -> None:
+        """Its lease is over, as it would be a little later."""
+        await self.db.execute(
+            "update control.workers set lease_until = clock_timestamp() where name = %s", [worker.name]
+        )
+        await self.db.execute("select control.recover_jobs()")
+
+    # --- afterwards
+    async def calm(self) -> None:
+        """Nothing goes wrong any more; what a person has to do is done; the timetable's jobs run."""
+        await self.db.execute("drop function if exists public.storm_full() cascade")
+        self.simulator.faults.clear()
+        self.outlet.oauth.withheld = frozenset()
+        await self.start()
+        synced = self.synced(self.connections[0])
+        if CUT_OFF & set(self.report.faults):
+            await self.flush()
+            await self.connect()
+        await self.flush()
+        await synced.idle()
+        for kind in ("stores.webhooks_repair", "stores.incremental", "stores.reconcile"):
+            for connection in self.connections:
+                await self.synced(connection).begin(kind)
+            await synced.idle()
+            await self.flush()
+        for connection in self.connections:
+            if await self.overall(connection) != "completed":
+                self.report.asked_again += 1
+                await self.synced(connection).begin()
+        if self.report.asked_again:
+            await synced.idle()
+
+    async def flush(self) -> None:
+        """Every webhook is delivered, or tried as often as Shopify would."""
+        hooks = self.outlet.webhooks
+        hooks.release()
+        async with asyncio.timeout(20):
+            while hooks.queue or hooks._flights:
+                if hooks.log and hooks.log[-1]["status"] == 0:  # nobody listens yet
+                    await asyncio.sleep(0.05)
+                hooks.hurry()
+                await hooks.drain(timeout_s=15)
+
+    def synced(self, connection: int) -> Synced:
+        """The helper of other tests over one connection."""
+        return Synced(self.db, self.simulator, connection, self.settings, self.folder)
+
+    async def overall(self, connection: int) -> str:
+        """`overall_status` as the status has it."""
+        told = await self.db.fetch_value("select stores.shop_status(%s)", [connection])
+        return str(told["overall_status"])
+
+    async def wrong(self) -> list[str]:
+        """Everything that is not as it must be."""
+        found: list[str] = []
+        for connection in self.connections:
+            synced = self.synced(connection)
+            found += await synced.differences()
+            if (state := await self.overall(connection)) != "completed":
+                told = await self.db.fetch_value("select stores.shop_status(%s)", [connection])
+                why = [m["error"] for m in told["milestones"] if m["error"]]
+                found.append(f"the status is {state}: {why}")
+            untied = await self.db.fetch_value("select count(*) from stores.untied(%s, 100)", [connection])
+            if untied:
+                found.append(f"{untied} orders do not tie")
+        for what, query in STUCK.items():
+            if count := await self.db.fetch_value(query):
+                found.append(f"{count} {what}")
+        if not CUT_OFF & set(self.report.faults):
+            rows = await self.db.fetch_all("select kind, error from control.jobs where state = 'failed'")
+            found += [f"failed {row['kind']}: {row['error']}" for row in rows]
+        return found
+
+
+STUCK = {
+    "runs never ended": "select count(*) from stores.sync_runs where state = 'running'",
+    "operations of an open run never ended": "select count(*) from stores.bulk_operations where finished_at is null",
+    "webhooks wait": "select count(*) from stores.webhook_inbox where state = 'received'",
+    "objects wait to be read": "select count(*) from stores.refetches",
+    "jobs are left": "select count(*) from control.jobs where kind like 'stores.%%'"
+    " and state in ('scheduled', 'ready', 'running')",
+    "privacy requests wait": "select count(*) from stores.gdpr_requests where state <> 'done'",
+}
+
+
+async def weather(of: Ground, seed: int, *, patch: str = "") -> Report:
+    """Run one schedule in a database of its own. `patch`: SQL that breaks the product, to see that it is noticed."""
+    async with of.cluster.database(max_size=6) as db:
+        with tempfile.TemporaryDirectory(prefix="hg-storm-") as folder:
+            return await Storm(of, seed, db, Path(folder), patch).run()
+
+
+async def many(first: int, count: int, together: int) -> int:
+    """Run schedules, a few at a time; print each that went wrong and the sums. How many went wrong."""
+    log.configure(level="critical", json=True)
+    struck: Counter[str] = Counter()
+    kills: Counter[str] = Counter()
+    seconds: list[float] = []
+    bad = 0
+    cluster = await TestCluster.start()
+    await cluster.template(FULL, migrate.built_in_sources())
+    seeds = iter(range(first, first + count))
+    begun = time.monotonic()
+
+    async def lane(of: Ground) -> None:
+        nonlocal bad
+        for seed in seeds:
+            report = await weather(of, seed)
+            struck.update(set(report.struck))
+            kills.update(report.kills)
+            seconds.append(report.seconds)
+            bad += bool(report.wrong)
+            if report.wrong:
+                print(report, flush=True)
+            elif len(seconds) % 50 == 0:
+                print(
+                    f"{len(seconds)} schedules in {time.monotonic() - begun:.0f} s, {bad} wrong", flush=True
+                )
+
+    try:
+        async with ground(cluster) as of, asyncio.TaskGroup() as group:
+            for _ in range(together):
+                group.create_task(lane(of))
+    finally:
+        await cluster.stop()
+    print(f"{len(seconds)} schedules of seeds {first} to {first + count - 1}: {bad} wrong,"
+          f" {sum(seconds) / max(1, len(seconds)):.2f} s each, {time.monotonic() - begun:.0f} s in all")  # fmt: skip
+    print("schedules struck by each fault:", dict(sorted(struck.items())))
+    print("never struck:", sorted(set(ALL) - set(struck)))
+    print(f"kills: {sum(kills.values())}:", dict(kills.most_common()))
+    return bad
+
+
+def main() -> None:
+    """`--first`, `--count`, `--together`."""
+    given = argparse.ArgumentParser(description=__doc__)
+    given.add_argument("--first", type=int, default=0)
+    given.add_argument("--count", type=int, default=20)
+    given.add_argument("--together", type=int, default=3)
+    asked = given.parse_args()
+    sys.exit(asyncio.run(many(asked.first, asked.count, asked.together)) > 0)
+
+
+__all__ = ["ALL", "CYCLE", "Ground", "Report", "faults_of", "ground", "weather"]
+
+if __name__ == "__main__":
+    main()
