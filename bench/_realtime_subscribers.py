@@ -1,11 +1,13 @@
 """One process of subscribers: each reads its changes, drops its connection now and then, and comes back with a cursor.
 
-Standard input is a JSON object (see `main`); the file `out` gets one JSON line a subscriber when it has seen the end.
+Standard input is a JSON object (see `main`). Standard output says `ready` when all have subscribed and `caught up` when
+all have seen the row that ends the first part; the file `out` gets one JSON line a subscriber when it has seen the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import sys
@@ -18,6 +20,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 LATENCIES_MAX = 20_000
+HEARTBEAT_S = 25.0
+HEARTBEAT = '[null,"h","phoenix","heartbeat",{}]'
 
 
 class Subscriber:
@@ -32,6 +36,7 @@ class Subscriber:
         self.connections = 0
         self.refused: list[str] = []
         self.ended = False
+        self.caught_up = asyncio.Event()
 
     async def run(self, ready: asyncio.Semaphore) -> None:
         """Until the row that says that all is over."""
@@ -47,11 +52,22 @@ class Subscriber:
                     close_timeout=0.1,
                 ) as socket:
                     self.connections += 1
-                    await self._listen(socket, ready if first else None)
+                    beating = asyncio.create_task(self._beat(socket))
+                    try:
+                        await self._listen(socket, ready if first else None)
+                    finally:
+                        beating.cancel()
                     first = False
             except (OSError, WebSocketException, TimeoutError):
                 first = first and self.cursor is None
                 await asyncio.sleep(random.uniform(0.05, 0.5))
+
+    async def _beat(self, socket: Any) -> None:
+        """Heartbeats, as the official clients send them: a silent socket is closed after a minute."""
+        with contextlib.suppress(WebSocketException):
+            while True:
+                await asyncio.sleep(HEARTBEAT_S)
+                await socket.send(HEARTBEAT)
 
     async def _listen(self, socket: Any, ready: asyncio.Semaphore | None) -> None:
         bindings = [{"event": "*", "schema": "public", "table": name} for name in ("bench_rows", "bench_end")]
@@ -81,7 +97,8 @@ class Subscriber:
     def _take(self, data: dict[str, Any]) -> None:
         self.cursor = data["cursor"]
         if data["table"] == "bench_end":
-            self.ended = True
+            self.caught_up.set()
+            self.ended = data["record"]["id"] == 1
             return
         row = data.get("record") or data["old_record"]
         self.events.append(f"{data['type'][0]}{row['id']}.{row['n']}")
@@ -103,6 +120,9 @@ async def main() -> None:
     for _ in tasks:
         await ready.acquire()
     print("ready", flush=True)
+    for one in subscribers:
+        await one.caught_up.wait()
+    print("caught up", flush=True)
     await asyncio.gather(*tasks)
     lines = [
         orjson.dumps(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -207,4 +206,15 @@ async def test_without_replay_there_is_no_slot_that_stays(db: Database) -> None:
             "select slot_name, temporary from pg_replication_slots where database = current_database()"
         )
         assert [row["temporary"] for row in slots] == [True]
-    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("switch", [{"realtime_replay_s": 0}, {"realtime": "off"}])
+async def test_the_slot_that_stays_goes_at_the_next_start_without_replay(
+    db: Database, switch: dict[str, Any]
+) -> None:
+    ours = "select slot_name::text from pg_replication_slots where database = current_database()"
+    async with Server(db) as server, server.client() as client:
+        await client.join("x", changes=await watch("open"))
+    assert len(await db.fetch_all(ours)) == 1, "stopping leaves it, for a restart to go on"
+    async with Server(db, **switch):
+        assert await db.fetch_all(ours) == [], "before anybody subscribes"

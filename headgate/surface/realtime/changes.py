@@ -16,7 +16,7 @@ from headgate.surface.realtime import prepare
 from headgate.surface.realtime.authorize import Authorizer, UndecidedError
 from headgate.surface.realtime.config import JoinError
 from headgate.surface.realtime.deliver import Delivery
-from headgate.surface.realtime.feed import FeedError, LogicalFeed, slots_allowed
+from headgate.surface.realtime.feed import FeedError, LogicalFeed, drop_own_anchor, slots_allowed
 from headgate.surface.realtime.outbox import OutboxFeed, drop_triggers
 from headgate.surface.realtime.pgoutput import Change, Position
 from headgate.surface.realtime.subscriptions import Group, Index, Subscription
@@ -52,7 +52,9 @@ class Changes:
         self._delivery: Delivery | None = None
 
     async def start(self) -> None:
-        """Nothing is opened before the first subscriber."""
+        """Nothing is opened before the first subscriber; an anchor from before replay was switched off goes at once."""
+        if self._settings.realtime_replay_s == 0:
+            await drop_own_anchor(self._db)
 
     async def close(self) -> None:
         """Stop reading."""

@@ -74,7 +74,7 @@ class LogicalFeed:
             " (select system_identifier from pg_control_system())::text as cluster"
         )
         assert row is not None  # noqa: S101 - a select without from has one row
-        self.anchor = f"headgate_realtime_{row['oid']}"
+        self.anchor = anchor_name(int(row["oid"]))
         whole = f"{row['cluster']}/{row['oid']}"
         self._mark = f"{zlib.crc32(whole.encode()):08x}"
         if not self.replays:
@@ -192,12 +192,26 @@ class LogicalFeed:
             )
 
 
+def anchor_name(database: int) -> str:
+    """The anchor of the database with this oid."""
+    return f"headgate_realtime_{database}"
+
+
 async def drop_anchor(db: Database, name: str) -> None:
     """Drop the slot if it is there and nobody is just copying it."""
     await db.execute(
         "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s and not active",
         [name],
     )
+
+
+async def drop_own_anchor(db: Database) -> None:
+    """Drop the anchor of this database, where there is one; where the user may not, leave it and say so."""
+    number = await db.fetch_value("select oid::bigint from pg_database where datname = current_database()")
+    try:
+        await drop_anchor(db, anchor_name(int(number)))
+    except errors.Error as error:
+        log.warning("realtime_anchor_not_dropped", reason=str(error))
 
 
 async def slots_allowed(db: Database) -> str | None:

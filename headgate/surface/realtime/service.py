@@ -17,6 +17,7 @@ from headgate.surface.realtime import limits as codes
 from headgate.surface.realtime.broadcast import Keeper
 from headgate.surface.realtime.bus import Bus
 from headgate.surface.realtime.changes import Changes
+from headgate.surface.realtime.feed import drop_own_anchor
 from headgate.surface.realtime.hub import Hub, heard
 from headgate.surface.realtime.limits import Limits
 from headgate.surface.realtime.policies import Rights, channel_rights
@@ -53,6 +54,8 @@ class Realtime:
         self.off = await hosted.reason_to_stay_off(self._settings, self.db)
         if self.off is not None:
             log.info("realtime_off", reason=self.off)
+            if self._settings.realtime == "off":
+                await drop_own_anchor(self.db)  # nobody moves it on any more
             return
         await self.bus.start()
         await self.changes.start()
