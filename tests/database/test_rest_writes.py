@@ -44,6 +44,27 @@ async def test_bulk_insert_columns_and_defaults(rest: Rest) -> None:
     assert (await rest.post("/clients", {"id": 1, "nope": 2})).json()["code"] == "PGRST204"
 
 
+async def test_inserts_that_differ_in_their_body_alone_are_read_apart(rest: Rest) -> None:
+    target = "/counters?select=label,hits"
+
+    async def made(body: object) -> object:
+        return (await rest.post(target, body, Prefer=REPRESENT)).json()
+
+    for turn in "pqr":
+        assert await made({"label": f"{turn}1", "hits": 1}) == [{"label": f"{turn}1", "hits": 1}]
+        assert await made({"label": f"{turn}2"}) == [{"label": f"{turn}2", "hits": 1}]
+        rows = [{"label": f"{turn}3", "hits": 3}, {"label": f"{turn}4", "hits": 4}]
+        assert await made(rows) == rows
+        assert await made(b" " * 100 + rows[0]["label"].join(['{"label": "x', '"}']).encode()) == [
+            {"label": f"x{turn}3", "hits": 1}
+        ]
+        refused = await rest.post(target, {"label": f"{turn}5", "nope": 1}, Prefer=REPRESENT)
+        assert refused.json()["code"] == "PGRST204"
+        assert (await rest.post(target, b"{", Prefer=REPRESENT)).json()["code"] == "PGRST102"
+        quiet = await rest.post(target, {"label": f"{turn}6", "hits": 1})
+        assert (quiet.status, quiet.body) == (201, b"")
+
+
 async def test_upsert_merges_or_ignores(rest: Rest) -> None:
     merge = f"resolution=merge-duplicates, {REPRESENT}"
     merged = await rest.post(
