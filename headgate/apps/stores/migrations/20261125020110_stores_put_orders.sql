@@ -41,7 +41,8 @@ begin
         (l.doc #>> '{totalTipReceivedSet,shopMoney,amount}')::numeric,
         (l.doc #>> '{totalTipReceivedSet,presentmentMoney,amount}')::numeric
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.id
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.id offset 0) p
     where l.kind = 'o' and not p.dead and l.line = p.line
     on conflict do nothing;
     get diagnostics v_added = row_count;
@@ -95,7 +96,8 @@ begin
                     (l.doc #>> '{totalTipReceivedSet,presentmentMoney,amount}')::numeric as presentment_total_tips,
                     l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.id
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.id offset 0) p
                 where l.kind = 'o' and not p.dead and l.line = p.line
             ) r order by shopify_id, version desc, at_line desc
         ) f
@@ -134,7 +136,8 @@ begin
         p_connection, l.id, p.order_id, (l.doc ->> 'happenedAt')::timestamptz,
         ((l.doc ->> 'happenedAt')::timestamptz at time zone v_zone)::date, coalesce(l.doc ->> 'reason', 'UNKNOWN')
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
     where l.kind = 'a' and not p.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
@@ -149,7 +152,8 @@ begin
                     ((l.doc ->> 'happenedAt')::timestamptz at time zone v_zone)::date as day,
                     coalesce(l.doc ->> 'reason', 'UNKNOWN') as reason, l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
                 where l.kind = 'a' and not p.dead and not p.stale and not l.late
             ) r order by shopify_id, at_line desc
         ) f
@@ -184,7 +188,8 @@ begin
         (l.doc #>> '{totalDiscountSet,shopMoney,amount}')::numeric,
         (l.doc #>> '{totalDiscountSet,presentmentMoney,amount}')::numeric
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
     where l.kind = 'l' and not p.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
@@ -214,7 +219,8 @@ begin
                     (l.doc #>> '{totalDiscountSet,presentmentMoney,amount}')::numeric as presentment_discount,
                     l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
                 where l.kind = 'l' and not p.dead and not p.stale and not l.late
             ) r order by shopify_id, at_line desc
         ) f
@@ -248,7 +254,8 @@ begin
         (l.doc #>> '{discountedPriceSet,shopMoney,amount}')::numeric,
         (l.doc #>> '{discountedPriceSet,presentmentMoney,amount}')::numeric
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
     where l.kind = 's' and not p.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
@@ -269,7 +276,8 @@ begin
                     (l.doc #>> '{discountedPriceSet,presentmentMoney,amount}')::numeric as presentment_discounted_price,
                     l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
                 where l.kind = 's' and not p.dead and not p.stale and not l.late
             ) r order by shopify_id, at_line desc
         ) f

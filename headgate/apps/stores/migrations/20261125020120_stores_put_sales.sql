@@ -26,7 +26,8 @@ begin
             (l.doc #>> '{totalDiscountAmountAfterTaxes,shopMoney,amount}')::numeric,
             (l.doc #>> '{totalDiscountAmountAfterTaxes,presentmentMoney,amount}')::numeric
         from pg_temp.store_lines l
-            join stores.file_parents p on p.operation_id = p_scope and p.kind = 'a' and p.shopify_id = l.parent
+            cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'a'
+                                    and f.shopify_id = l.parent offset 0) p
         where l.kind = 'x' and not p.dead
         on conflict do nothing
         returning day, currency, counted
@@ -66,7 +67,8 @@ begin
                         (l.doc #>> '{totalDiscountAmountAfterTaxes,presentmentMoney,amount}')::numeric as presentment_discount_after_tax,
                         l.line as at_line
                     from pg_temp.store_lines l
-                    join stores.file_parents p on p.operation_id = p_scope and p.kind = 'a' and p.shopify_id = l.parent
+                    cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'a'
+                                    and f.shopify_id = l.parent offset 0) p
                     where l.kind = 'x' and not p.dead and not p.stale and not l.late
                 ) r order by shopify_id, at_line desc
             ) f
@@ -106,7 +108,8 @@ begin
         (l.doc #>> '{totalRefundedSet,shopMoney,amount}')::numeric,
         (l.doc #>> '{totalRefundedSet,presentmentMoney,amount}')::numeric
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
         left join stores.redactions k on k.connection_id = p_connection and k.kind = 'order' and k.shopify_id = l.parent
     where l.kind = 'r' and not p.dead
     on conflict do nothing;
@@ -125,7 +128,8 @@ begin
                     (l.doc #>> '{totalRefundedSet,presentmentMoney,amount}')::numeric as presentment_total_refunded,
                     l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
                 left join stores.redactions k on k.connection_id = p_connection and k.kind = 'order' and k.shopify_id = l.parent
                 where l.kind = 'r' and not p.dead and not p.stale and not l.late
             ) r order by shopify_id, at_line desc
@@ -158,7 +162,8 @@ begin
         (l.doc #>> '{totalTaxSet,shopMoney,amount}')::numeric,
         (l.doc #>> '{totalTaxSet,presentmentMoney,amount}')::numeric
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'r' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'r'
+                                    and f.shopify_id = l.parent offset 0) p
     where l.kind = 'f' and not p.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
@@ -181,7 +186,8 @@ begin
                     (l.doc #>> '{totalTaxSet,shopMoney,amount}')::numeric as tax,
                     (l.doc #>> '{totalTaxSet,presentmentMoney,amount}')::numeric as presentment_tax, l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'r' and p.shopify_id = l.parent
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'r'
+                                    and f.shopify_id = l.parent offset 0) p
                 where l.kind = 'f' and not p.dead and not p.stale and not l.late
             ) r order by shopify_id, at_line desc
         ) f
@@ -212,7 +218,8 @@ begin
         (l.doc #>> '{amountSet,shopMoney,amount}')::numeric,
         (l.doc #>> '{amountSet,presentmentMoney,amount}')::numeric
     from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
     where l.kind = 't' and not p.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
@@ -231,7 +238,8 @@ begin
                     (l.doc #>> '{amountSet,shopMoney,amount}')::numeric as amount,
                     (l.doc #>> '{amountSet,presentmentMoney,amount}')::numeric as presentment_amount, l.line as at_line
                 from pg_temp.store_lines l
-                join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+                cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
                 where l.kind = 't' and not p.dead and not p.stale and not l.late
             ) r order by shopify_id, at_line desc
         ) f

@@ -30,6 +30,10 @@ $$;
 comment on function stores.hold is
     'Whoever writes the rows of a connection takes turns, until the end of the transaction. So no path can overtake another.';
 
+-- The functions that follow look a line's parent up in stores.file_parents one by one, by `lateral (… offset 0)` or a
+-- scalar subquery: a file's parents grow with the file and have no statistics yet, so a join that the planner may turn
+-- around compares every line of the batch with every parent.
+
 -- Objects into pg_temp.store_lines, told apart once for the functions put_…: a batch (or a part of it, by line number),
 -- or a JSON array. Refunds and payments come inside of orders.
 create function stores.spread(p_batch bigint, p_docs jsonb, p_read timestamptz, p_from bigint, p_to bigint) returns void
@@ -91,14 +95,16 @@ begin
         select p_scope, 'a', l.id, p.order_id, p.version, ((l.doc ->> 'happenedAt')::timestamptz at time zone v_zone)::date,
                p.currency, p.counted, coalesce(l.doc ->> 'reason', 'UNKNOWN'), p.stale or l.late, p.dead
         from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
         where l.kind = 'a'
         on conflict do nothing;
     elsif p_kind = 'r' then
         insert into stores.file_parents as f (operation_id, kind, shopify_id, order_id, version, stale, dead)
         select p_scope, 'r', l.id, p.order_id, p.version, p.stale or l.late, p.dead
         from pg_temp.store_lines l
-        join stores.file_parents p on p.operation_id = p_scope and p.kind = 'o' and p.shopify_id = l.parent
+        cross join lateral (select * from stores.file_parents f where f.operation_id = p_scope and f.kind = 'o'
+                                    and f.shopify_id = l.parent offset 0) p
         where l.kind = 'r'
         on conflict do nothing;
     end if;
@@ -125,8 +131,8 @@ begin
     with gone as (
         delete from pg_temp.store_lines l
         where l.kind = any (p_children)
-          and not exists (select from stores.file_parents p
-                          where p.operation_id = p_scope and p.kind = p_kind and p.shopify_id = l.parent)
+          and (select p.shopify_id from stores.file_parents p
+               where p.operation_id = p_scope and p.kind = p_kind and p.shopify_id = l.parent) is null
         returning l.*
     )
     insert into stores.orphans (operation_id, line, connection_id, parent_kind, parent_id, doc)
