@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import structlog
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
+
+from headgate.base.tasks import ended
 
 log = structlog.get_logger(__name__)
 RETRY_S = (0.5, 1.0, 2.0, 5.0)
@@ -35,10 +36,7 @@ class Notices:
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await ended(self._task)
 
     async def _run(self) -> None:
         failures = 0

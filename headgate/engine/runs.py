@@ -15,6 +15,7 @@ from uuid import UUID
 from headgate.base import log
 from headgate.base.errors import Fenced, HeadgateError, JobError
 from headgate.base.metrics import ROWS
+from headgate.base.tasks import ended
 from headgate.db import Connection, Database, errors
 from headgate.engine import stage
 from headgate.engine.compose import Plan, plan
@@ -128,9 +129,7 @@ async def recorded(db: Database, run: Run) -> AsyncIterator[None]:
             await _end(db, run, _state_of(error), describe(error))
         raise
     finally:
-        beat.cancel()
-        with suppress(asyncio.CancelledError):
-            await beat
+        await ended(beat)
 
 
 async def _beat(db: Database, run: Run) -> None:

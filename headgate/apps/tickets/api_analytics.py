@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Depends, Query, Request
 
 from headgate.apps.tickets.api_answer import Question
 from headgate.apps.tickets.api_desk import (
@@ -42,6 +42,27 @@ _WITH_TREND = SQL(
 )
 
 
+def _span(
+    *,
+    event_id: AskedEvent,
+    zone: Zone = None,
+    start_date: Since = None,
+    end_date: Until = None,
+    granularity: Granularity = "hourly",
+) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "zone": zone,
+        "since": utc(start_date),
+        "until": utc(end_date),
+        "granularity": granularity,
+    }
+
+
+#: One event over a span of time, as three of the endpoints ask for it; the parameters of their queries.
+Span = Annotated[dict[str, Any], Depends(_span)]
+
+
 def add(desk: Desk) -> None:
     """Add the endpoints."""
     get = desk.router.get
@@ -49,50 +70,31 @@ def add(desk: Desk) -> None:
     @get("/analytics/price-trends", response_model=Envelope[list[PricePoint]], tags=["analytics"])
     async def price_trends(
         request: Request,
-        *,
-        event_id: AskedEvent,
-        zone: Zone = None,
-        start_date: Since = None,
-        end_date: Until = None,
-        granularity: Granularity = "hourly",
+        span: Span,
     ) -> Any:
         """Minimum, time-weighted average and maximum price by hour or day.
 
         `meta` adds `event_id`, `zone`, `granularity`, `data_points`, `trend` (up, down or flat by the average
         price) and `percent_change`.
         """
-        params = _params(event_id, zone, start_date, end_date, granularity)
-        return await desk.answer(request, _question(_TRENDS, "avg_price", params))
+        return await desk.answer(request, _question(_TRENDS, "avg_price", span))
 
     @get("/analytics/group-prices", response_model=Envelope[list[GroupPrice]], tags=["analytics"])
     async def group_prices(
         request: Request,
-        *,
-        event_id: AskedEvent,
-        zone: Zone = None,
-        start_date: Since = None,
-        end_date: Until = None,
-        granularity: Granularity = "hourly",
+        span: Span,
         group_size: GroupSize = 2,
     ) -> Any:
         """The cheapest price per ticket for a group that sits together, counting only splits really for sale."""
-        params = _params(event_id, zone, start_date, end_date, granularity)
-        params["group_size"] = group_size
-        return await desk.answer(request, _question(_GROUPS, "price", params))
+        return await desk.answer(request, _question(_GROUPS, "price", {**span, "group_size": group_size}))
 
     @get("/analytics/ticket-counts", response_model=Envelope[list[TicketCount]], tags=["analytics"])
     async def ticket_counts(
         request: Request,
-        *,
-        event_id: AskedEvent,
-        zone: Zone = None,
-        start_date: Since = None,
-        end_date: Until = None,
-        granularity: Granularity = "hourly",
+        span: Span,
     ) -> Any:
         """Tickets and listings on sale: levels, so a constant 200 tickets reads as 200 at every granularity."""
-        params = _params(event_id, zone, start_date, end_date, granularity)
-        return await desk.answer(request, _question(_COUNTS, "total_tickets", params))
+        return await desk.answer(request, _question(_COUNTS, "total_tickets", span))
 
     @get("/realtime/latest-prices", response_model=Envelope[list[LatestPrice]], tags=["analytics"])
     async def latest_prices(
@@ -105,16 +107,6 @@ def add(desk: Desk) -> None:
         params = {"event_id": event_id, "zone": zone, "since": None, "until": None}
         meta = NOW_META if event_id else _MANY
         return await desk.answer(request, Question(_LATEST, meta, params, event_id))
-
-
-def _params(event_id: int, zone: str | None, since: Any, until: Any, granularity: str) -> dict[str, Any]:
-    return {
-        "event_id": event_id,
-        "zone": zone,
-        "since": utc(since),
-        "until": utc(until),
-        "granularity": granularity,
-    }
 
 
 def _question(query: SQL, value: str, params: dict[str, Any]) -> Question:

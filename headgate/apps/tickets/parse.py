@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -26,6 +26,8 @@ _MONEY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+Made = TypeVar("Made")
 
 
 class Rejected(Exception):
@@ -199,6 +201,20 @@ def member(document: Mapping[str, Any], key: str, kind: type, where: str = "the 
             "bad_shape", f"{key} of {where} is {'missing' if value is None else type(value).__name__}"
         )
     return value
+
+
+def each(
+    items: Iterable[Any], read: Callable[[Any, str], Made], what: str
+) -> tuple[list[Made], list[tuple[str, str]]]:
+    """What `read(item, where)` makes of each item, and of those that it rejects: whose id, and why."""
+    good: list[Made] = []
+    bad: list[tuple[str, str]] = []
+    for number, item in enumerate(items):
+        try:
+            good.append(read(item, f"{what} {number}"))
+        except Rejected as error:
+            bad.append((str(item.get("id") if isinstance(item, dict) else item)[:60], str(error)))
+    return good, bad
 
 
 def agree(row: Mapping[str, Any], first: str, second: str, where: str) -> Any:

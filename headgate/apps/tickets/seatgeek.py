@@ -67,13 +67,7 @@ def parse_events(body: bytes) -> tuple[list[Production], int, list[tuple[str, st
     """A page of the catalogue: events, how many there are in all, and items that could not be read, with why."""
     document = parse.decode(body)
     total = parse.count(parse.member(document, "meta", dict).get("total"), "meta.total", most=10_000_000)
-    good: list[Production] = []
-    bad: list[tuple[str, str]] = []
-    for number, item in enumerate(parse.member(document, "events", list)):
-        try:
-            good.append(_event(item, f"event {number}"))
-        except Rejected as error:
-            bad.append((str(item.get("id") if isinstance(item, dict) else item)[:60], str(error)))
+    good, bad = parse.each(parse.member(document, "events", list), _event, "event")
     return good, total, bad
 
 

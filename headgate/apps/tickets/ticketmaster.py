@@ -27,13 +27,7 @@ def parse_events(body: bytes) -> tuple[list[Production], int, list[tuple[str, st
     embedded = document.get("_embedded") or {"events": []}
     if not isinstance(embedded, dict):
         raise Rejected("bad_shape", "_embedded is not an object")
-    good: list[Production] = []
-    bad: list[tuple[str, str]] = []
-    for number, item in enumerate(parse.member(embedded, "events", list)):
-        try:
-            good.append(_event(item, f"event {number}"))
-        except Rejected as error:
-            bad.append((str(item.get("id") if isinstance(item, dict) else item)[:60], str(error)))
+    good, bad = parse.each(parse.member(embedded, "events", list), _event, "event")
     return good, pages, bad
 
 

@@ -178,13 +178,7 @@ def parse_productions(body: bytes) -> ProductionsPage:
     items = parse.member(document, "items", list)
     pages = parse.count(document.get("numberOfPages"), "numberOfPages", most=10_000)
     total = parse.count(document.get("total"), "total")
-    good: list[Production] = []
-    bad: list[tuple[str, str]] = []
-    for number, item in enumerate(items):
-        try:
-            good.append(_production(item, f"item {number}"))
-        except Rejected as error:
-            bad.append((str(item.get("id") if isinstance(item, dict) else item)[:60], str(error)))
+    good, bad = parse.each(items, _production, "item")
     if len({p.external_id for p in good}) != len(good):
         raise Rejected("contradiction", "a production appears twice on one page")
     return ProductionsPage(good, pages, total, bad)

@@ -19,6 +19,7 @@ import orjson
 from headgate.base import log
 from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
+from headgate.base.tasks import ended
 from headgate.db import Connection, Database, errors
 from headgate.db.queries import load
 from headgate.surface.auth.letters import Letters
@@ -60,11 +61,8 @@ class Mailer:
 
     async def close(self) -> None:
         """Stop; what was not delivered waits in the database."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     async def post_text(self, conn: Connection, user: Row, phone: str, otp: str) -> None:
         """Have the hook send a code to a telephone; it is called when the transaction has committed."""

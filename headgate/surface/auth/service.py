@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import structlog
 from pydantic import SecretStr
 
 from headgate.base.errors import DatabaseError
+from headgate.base.tasks import ended
 from headgate.db import errors as database_errors
 from headgate.surface.auth import hooks
 from headgate.surface.auth.core import Core
@@ -68,10 +68,7 @@ class AuthService:
 
     async def close(self) -> None:
         """Stop what runs beside requests."""
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._upkeep
+        await ended(self._upkeep)
         await self.core.mailer.close()
         await self.core.outside.close()
         self.core.passwords.close()

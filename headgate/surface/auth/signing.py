@@ -26,6 +26,7 @@ from joserfc.jwk import ECKey, Key, OctKey, RSAKey
 from headgate.base import log
 from headgate.base.errors import HeadgateError, SettingsError
 from headgate.base.ids import uuid7
+from headgate.base.tasks import ended
 from headgate.db import Connection, Database, Jsonb, errors
 from headgate.db.queries import load
 from headgate.surface.auth.tokens import LiveKeys, read_keys
@@ -197,11 +198,8 @@ class SigningKeys:
 
     async def close(self) -> None:
         """Stop reading."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """A token with these claims."""

@@ -16,6 +16,7 @@ import orjson
 import structlog
 
 from headgate.base.errors import HeadgateError
+from headgate.base.tasks import ended
 from headgate.db import Database, errors
 from headgate.db.connect import connect
 
@@ -60,11 +61,7 @@ class Bus:
 
     async def close(self) -> None:
         """Stop; the lock goes with the connection, so that others see this process leave."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await ended(*self._tasks)
 
     def tell(self, message: dict[str, Any]) -> None:
         """Tell the other processes, if there are any."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,6 +10,7 @@ import structlog
 from headgate.base.clock import monotonic
 from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
+from headgate.base.tasks import ended
 from headgate.db import Database, errors
 from headgate.surface.realtime import prepare
 from headgate.surface.realtime.authorize import Authorizer, UndecidedError
@@ -58,11 +58,7 @@ class Changes:
 
     async def close(self) -> None:
         """Stop reading."""
-        for task in (self._task, self._catching_up):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        await ended(self._task, self._catching_up)
         if self.feed is not None:
             await self.feed.close()
 

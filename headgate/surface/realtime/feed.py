@@ -7,7 +7,6 @@ temporary slot and starts where it wants. So all processes, restarts included, s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import zlib
 from collections import deque
 
@@ -16,6 +15,7 @@ import structlog
 from headgate.base.clock import monotonic
 from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
+from headgate.base.tasks import ended
 from headgate.db import Database, errors
 from headgate.db.replication import ReplicationError, ReplicationStream, lsn_number, lsn_text
 from headgate.surface.realtime.pgoutput import Change, Decoder, Position
@@ -112,11 +112,8 @@ class LogicalFeed:
 
     async def close(self) -> None:
         """Stop caring for the anchor; it stays, so that a restart can go on."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     async def now(self) -> Position:
         """The place of the next commit."""

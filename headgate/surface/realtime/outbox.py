@@ -8,7 +8,6 @@ oldest transaction that is still open, so that none is passed over.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import zlib
 from collections import deque
 from typing import Any
@@ -18,6 +17,7 @@ import structlog
 
 from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
+from headgate.base.tasks import ended
 from headgate.db import SQL, Connection, Database, Identifier, Literal, errors
 from headgate.db.connect import connect
 from headgate.surface.realtime.feed import PUBLICATION, FeedError
@@ -235,11 +235,8 @@ class OutboxFeed:
 
     async def close(self) -> None:
         """The triggers stay, so that a restart can go on."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     async def now(self) -> Position:
         """The place below which every transaction has ended."""

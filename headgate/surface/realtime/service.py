@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 from urllib.parse import parse_qs
 
 import structlog
 
 from headgate.base.settings import Settings
+from headgate.base.tasks import ended
 from headgate.db import Database
 from headgate.surface.callers import CallerError, Callers
 from headgate.surface.realtime import hosted, http
@@ -65,10 +65,7 @@ class Realtime:
         """Say goodbye to every client and stop."""
         for socket in list(self._sockets):
             socket.close(codes.GOING_AWAY, "The server is stopping")
-        if self._forgetting is not None:
-            self._forgetting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._forgetting
+        await ended(self._forgetting)
         if self.off is None:
             await self.changes.close()
             await self.bus.close()

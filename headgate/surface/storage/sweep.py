@@ -15,6 +15,7 @@ import structlog
 
 from headgate.base import metrics
 from headgate.base.errors import HeadgateError
+from headgate.base.tasks import ended
 from headgate.db import errors as database
 from headgate.db.connect import connect
 from headgate.surface.storage.backends import SHARDS, Kept, Missing
@@ -54,10 +55,7 @@ class Sweeper:
 
     async def close(self) -> None:
         """Stop; what is left to remove is noted in the database."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await ended(self._task)
 
     async def _run(self) -> None:
         next_sweep = 0.0
