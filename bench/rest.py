@@ -230,7 +230,7 @@ async def rounds(url: str, task: Task, *, base: str, peer: str | None) -> dict[s
     await load(base, task.make, seconds=1, distinct=task.distinct)
     if peer is not None:
         try:
-            await load(peer, task.make, seconds=1, distinct=task.distinct)
+            await load(peer, task.make, seconds=5, distinct=task.distinct)
         except AssertionError as error:
             print(f"@supabase/lite, {task.name}: {str(error)[-80:]!r}")
             peer = None
