@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from headgate.base.settings import Settings
 from headgate.db import Database
 from headgate.db.keys import ensure_keys
 from headgate.server import create_app
+from tests.serving import on_loopback
 
 SECRET = "a secret of these tests that is long enough"
 PASSWORD = "correct horse 1"
@@ -102,23 +101,11 @@ async def running(database: Database, folder: Path, **settings: Any) -> AsyncIte
         **{**QUICK, **settings},  # type: ignore[call-arg]
     )
     keys = await ensure_keys(database, folder / "keys.json")
-    config = uvicorn.Config(
-        create_app(chosen, database), host="127.0.0.1", port=port, log_config=None, access_log=False,
-        timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if task.done():
-                task.result()
-                raise AssertionError("the server did not start")
-            await asyncio.sleep(0.01)
-        async with httpx.AsyncClient(timeout=30, follow_redirects=False) as http:
-            yield Auth(f"http://127.0.0.1:{port}", keys["anon"], keys["service_role"], database, http, chosen)
-    finally:
-        server.should_exit = True
-        await task
+    async with (
+        on_loopback(create_app(chosen, database), port=port) as url,
+        httpx.AsyncClient(timeout=30, follow_redirects=False) as http,
+    ):
+        yield Auth(url, keys["anon"], keys["service_role"], database, http, chosen)
 
 
 def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,7 +12,7 @@ import uvicorn
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, *, port: int = 0, **config: Any) -> AsyncIterator[str]:
+async def on_loopback(app: Any, *, port: int = 0, **config: Any) -> AsyncIterator[str]:
     """Serve until the block ends; gives the base address. `port` 0: a free one. A failure to start is raised."""
     quiet = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     with socket.socket() as listener:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
@@ -17,7 +16,6 @@ from uuid import UUID, uuid4
 
 import httpx
 import orjson
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
@@ -30,6 +28,7 @@ from headgate.base.settings import Settings
 from headgate.db import Database
 from headgate.db.keys import create_key
 from headgate.server import create_app
+from tests.serving import on_loopback
 
 JWT_SECRET = "a secret that only tests know, of 32 bytes"
 CLIENT_ID = "test-client"
@@ -169,23 +168,8 @@ async def serving(
         extras=extras(**given),
         publishable_key=key or await create_key(db, name="test", role="anon"),
     )
-    config = uvicorn.Config(
-        server_app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    running = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if running.done():
-                running.result()
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        await running
+    async with on_loopback(server_app) as url, httpx.AsyncClient(base_url=url, timeout=20) as client:
+        yield client
 
 
 def decoded(answer: httpx.Response) -> Any:

@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import orjson
-import uvicorn
 
 from headgate.apps.stores.simulator import CLIENT_ID, CLIENT_SECRET, ShopOptions, SimClock, Simulator, running
 from headgate.apps.stores.simulator.outlet import Outlet
+from tests.serving import on_loopback
 
 SCOPES = "read_orders,read_all_orders,read_products,read_customers,read_inventory"
 OPENED = 1_790_000_000
@@ -165,14 +165,5 @@ class Receiver:
 async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
     """A receiver on a free port, and its address."""
     found = Receiver()
-    config = uvicorn.Config(found, port=0, log_level="critical", lifespan="off", access_log=False)
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag, no event
-        await asyncio.sleep(0.005)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield found, f"http://127.0.0.1:{port}/hooks"
-    finally:
-        server.should_exit = True
-        await task
+    async with on_loopback(found, lifespan="off") as url:
+        yield found, f"{url}/hooks"

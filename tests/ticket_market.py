@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import uvicorn
-
 from headgate.apps.tickets.app import app
 from headgate.base.settings import Settings
 from headgate.db import Database, Jsonb
 from headgate.server import create_app
+from tests.serving import on_loopback
 
 ZONES = ("Lower Level", "Club", "Upper Level")
 
@@ -155,19 +153,5 @@ async def serving(
         extras=extras,
         publishable_key=publishable_key,
     )
-    config = uvicorn.Config(
-        server_app, host="127.0.0.1", port=0, log_config=None, access_log=False, timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    running = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if running.done():
-                running.result()
-            await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        await running
+    async with on_loopback(server_app) as url:
+        yield url

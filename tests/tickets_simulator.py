@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
-
 from headgate.apps.tickets.app import app
-from headgate.apps.tickets.settings import TicketsSettings
+from headgate.apps.tickets.settings import TicketsSettings, host_key
 from headgate.apps.tickets.simulator import SimClock, Simulator, World, WorldOptions
 from headgate.apps.tickets.simulator.faults import Fault
 from headgate.db import Database
@@ -20,6 +17,7 @@ from headgate.engine.fetch import Fetcher
 from headgate.engine.limits import set_host
 from headgate.engine.progress import RunReport
 from headgate.engine.runs import run_source
+from tests.serving import on_loopback
 
 
 @dataclass
@@ -102,22 +100,9 @@ async def marketplace(
     """A simulator that stands still until told (its clock's scale is 0) and everything that polls it."""
     world = World(options or WorldOptions(seed=5, events=3, listings=40), clock or SimClock(scale=0.0))
     simulator = Simulator(world)
-    port = free_port()
-    config = uvicorn.Config(
-        simulator, host="127.0.0.1", port=port, log_level="error", access_log=False, date_header=False
-    )
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag, no event
-        await asyncio.sleep(0.01)
-    settings = TicketsSettings(
-        vivid_url=f"http://127.0.0.1:{port}", **{"rate_per_s": 500.0, "burst": 50, **given}
-    )
-    async with db.transaction() as conn:
-        await set_host(conn, settings.host, settings.rate_per_s, settings.burst)
-    try:
-        async with Fetcher(db, user_agent="headgate-test", allow_private={f"127.0.0.1:{port}"}) as fetcher:
+    async with on_loopback(simulator, date_header=False) as url:
+        settings = TicketsSettings(vivid_url=url, **{"rate_per_s": 500.0, "burst": 50, **given})
+        async with db.transaction() as conn:
+            await set_host(conn, settings.host, settings.rate_per_s, settings.burst)
+        async with Fetcher(db, user_agent="headgate-test", allow_private={host_key(url)}) as fetcher:
             yield Bench(db, simulator, fetcher, settings)
-    finally:
-        server.should_exit = True
-        await task

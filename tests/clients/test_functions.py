@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import OctKey
 from pydantic import SecretStr
@@ -25,6 +24,7 @@ from headgate.db.keys import ensure_keys
 from headgate.engine.manifest import App, Services
 from headgate.server import create_app
 from tests.clients.installed import packages
+from tests.serving import on_loopback
 
 HERE = Path(__file__).parent
 SECRET = "a secret of this test that is long enough"
@@ -89,23 +89,11 @@ async def server(database: Database, tmp_path: Path) -> AsyncIterator[tuple[str,
     settings = Settings(
         data_dir=tmp_path, jwt_secret=SecretStr(SECRET), function_timeout_s=0.5, max_body_bytes=10_000
     )
-    config = uvicorn.Config(
-        create_app(settings, database, apps=[app(**FUNCTIONS)]), port=0, log_config=None,
-        http="headgate.surface.http:Protocol",
-    )  # fmt: skip
-    running = uvicorn.Server(config)
-    task = asyncio.create_task(running.serve())
-    while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.02)
-    port = running.servers[0].sockets[0].getsockname()[1]
     claims = {"role": "authenticated", "sub": SUB, "exp": int(time.time()) + 600}
-    yield (
-        f"http://127.0.0.1:{port}",
-        keys["anon"],
-        jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET)),
-    )
-    running.should_exit = True
-    await task
+    token = jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(SECRET))
+    server_app = create_app(settings, database, apps=[app(**FUNCTIONS)])
+    async with on_loopback(server_app, http="headgate.surface.http:Protocol") as url:
+        yield url, keys["anon"], token
 
 
 async def _program(*command: str, cwd: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
 import pytest
-import uvicorn
 from pydantic import SecretStr
 
 from headgate.apps.tickets.app import app
@@ -19,8 +17,8 @@ from headgate.base.errors import SourceError
 from headgate.db import Database
 from headgate.engine.fetch import Fetcher
 from headgate.engine.runs import run_source
+from tests.serving import on_loopback
 from tests.shared_data import shared
-from tests.tickets_simulator import free_port
 
 
 @contextlib.asynccontextmanager
@@ -37,17 +35,8 @@ async def answering(pages: dict[str, bytes]) -> AsyncIterator[tuple[str, list[st
         await send({"type": "http.response.start", "status": 200 if body else 404, "headers": headers})
         await send({"type": "http.response.body", "body": body or b""})
 
-    port = free_port()
-    config = uvicorn.Config(serve, host="127.0.0.1", port=port, log_level="error", lifespan="off")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has a flag, no event
-        await asyncio.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{port}", asked
-    finally:
-        server.should_exit = True
-        await task
+    async with on_loopback(serve, lifespan="off") as url:
+        yield url, asked
 
 
 async def run(db: Database, url: str, source: str, settings: TicketsSettings, **args: Any) -> Any:
