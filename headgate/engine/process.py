@@ -9,6 +9,7 @@ from typing import Any
 from headgate.base.settings import Settings
 from headgate.db import Database
 from headgate.engine.fetch import Fetcher
+from headgate.engine.holds import release_by_job
 from headgate.engine.jobs import JobContext
 from headgate.engine.manifest import App, Handler, Services
 from headgate.engine.record import BodyRecorder
@@ -21,6 +22,7 @@ from headgate.engine.worker import Worker
 KEEP_RUNS_S = 7 * 86_400.0
 _CARE = "engine.care"
 _ROLLUPS = "engine.rollups"
+_RELEASE = "engine.release_hold"
 _TIMETABLE = [
     Schedule(name=_CARE, kind=_CARE, every_s=60.0, priority=5),
     Schedule(name=_ROLLUPS, kind=_ROLLUPS, every_s=5.0, priority=5),
@@ -61,7 +63,10 @@ async def run_worker(db: Database, apps: Sequence[App], settings: Settings, *, s
         for app in apps:
             await refresh(ctx.db, app)
 
-    handlers: dict[str, Handler] = {_CARE: _care, _ROLLUPS: refresh_rollups}
+    async def release_hold(ctx: JobContext) -> None:
+        await release_by_job(ctx, apps)
+
+    handlers: dict[str, Handler] = {_CARE: _care, _ROLLUPS: refresh_rollups, _RELEASE: release_hold}
     async with db.connection() as conn:
         timetable = [s for s in _TIMETABLE if s.kind != _ROLLUPS or any(app.rollups for app in apps)]
         await sync_schedules(conn, timetable, app="engine")

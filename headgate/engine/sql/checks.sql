@@ -16,6 +16,9 @@ select h.*, s.meta, s.cursor_next, s.name as step_name, r.cursor_to as cursor_be
 from control.holds h join control.run_steps s on s.id = h.batch_id join control.runs r on r.id = h.run_id
 where h.id = %(hold)s
 
+-- name: app
+select app from control.holds where id = %(hold)s
+
 -- name: list
 select id, run_id, source, key, check_name, rows, state, created_at, decided_at, decided_by
 from control.holds where %(state)s::text is null or state = %(state)s order by id desc limit %(limit)s
