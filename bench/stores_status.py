@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import multiprocessing
 import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
-from itertools import pairwise
 from uuid import UUID
 
 import aiohttp
@@ -48,7 +48,7 @@ with made as (
       from run r, unnest('{orders,customers,products}'::text[]) e
 )
 insert into public.shop_milestones
-  (connection_id, label, status, rows_written, total_rows, objects_seen, started_at, detail)
+    (connection_id, label, status, rows_written, total_rows, objects_seen, started_at, detail)
 select s.id, l, 'in_progress', 400, 1000, 400, now() - interval '1 minute', '{"state": "downloading"}'
   from shop s, unnest('{connected,recent,orders,customers,products,reconciled}'::text[]) l
 """
@@ -123,7 +123,7 @@ async def _status(session: aiohttp.ClientSession, brand: UUID, bearer: dict[str,
 async def strangers(session: aiohttp.ClientSession, brands: Brands) -> Counter[int]:
     """Each of the clients asks for a brand of another user's; the statuses of the answers."""
     found: Counter[int] = Counter()
-    for (_, user), (brand, _) in pairwise(brands[: CLIENTS + 1]):
+    for (_, user), (brand, _) in itertools.pairwise(brands[: CLIENTS + 1]):
         found[(await _status(session, brand, shop.bearer(user)))[0]] += 1
     return found
 

@@ -69,6 +69,7 @@ async def _delete(conn: Connection, connection: int, kind: str, number: int | No
 async def read_soon(conn: Connection, connection: int, entity: str, number: int) -> None:
     """Have an object read again; however many ask, it is read once."""
     params = {"connection": connection, "entity": entity, "id": number}
+    await conn.execute(Q.asking, params)
     await conn.execute(Q.ask_again, params)
     await enqueue(
         conn,

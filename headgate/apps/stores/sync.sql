@@ -140,6 +140,14 @@ order by id desc limit 1
 -- name: end_run
 update stores.sync_runs set state = %(state)s, missing = %(missing)s, finished_at = now() where id = %(run)s and state = 'running'
 
+-- name: asking
+-- Held until the asker commits, so that a reading does not end between its last look and this wish.
+select pg_advisory_xact_lock_shared(hashtextextended('stores.refetches', %(connection)s))
+
+-- name: end_of_reading
+-- Waits for askers that have not committed; further ones wait until this transaction ends.
+select pg_advisory_xact_lock(hashtextextended('stores.refetches', %(connection)s))
+
 -- name: ask_again
 insert into stores.refetches (connection_id, entity, shopify_id) values (%(connection)s, %(entity)s, %(id)s)
 on conflict (connection_id, entity, shopify_id) do update set asked_at = clock_timestamp()

@@ -244,9 +244,23 @@ def refetch(services: Services) -> Handler:
     means = Means.of(services)
 
     async def handle(ctx: JobContext) -> None:
-        await read_asked(ctx, await means.shopify(int(ctx.job.args["connection_id"])))
+        shopify = await means.shopify(int(ctx.job.args["connection_id"]))
+        while not ctx.cancelled.is_set():
+            await read_asked(ctx, shopify)
+            if await _nothing_left(ctx, shopify.id):
+                return
 
     return handle
+
+
+async def _nothing_left(ctx: JobContext, connection: int) -> bool:
+    """End the job unless something waits. Whoever asks meanwhile is seen here, or finds the job ended and adds one."""
+    async with ctx.transaction() as conn:
+        await conn.execute(Q.end_of_reading, {"connection": connection})
+        if await (await conn.execute(Q.asked, {"connection": connection, "limit": 1})).fetchone():
+            return False
+        await ctx.settle(conn)
+        return True
 
 
 async def read_asked(ctx: JobContext, shopify: Shopify) -> None:
