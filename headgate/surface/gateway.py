@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -35,7 +35,7 @@ ASKED_METHOD = b"access-control-request-method"
 DAY_S = "86400"
 _STARTED = os.urandom(6).hex()  # with a number behind it, an id of this process alone
 _numbers = itertools.count(int.from_bytes(os.urandom(4), "big"))
-WATCH_AFTER_S = 0.05  # a call that took this long is stopped when its client goes away
+WATCH_EVERY_S = 0.025  # a call that runs through two of these is stopped when its client goes away
 
 
 Resolver = Callable[[str], Awaitable[str | None]]  # API key → role
@@ -43,6 +43,49 @@ Resolver = Callable[[str], Awaitable[str | None]]  # API key → role
 
 class TooLarge(Exception):
     """The body is longer than allowed."""
+
+
+class Calls:
+    """Calls that run; one that takes long is stopped when its client goes away.
+
+    One timer for all of them, as most calls are over before it would be worth to listen for their client.
+    """
+
+    def __init__(self) -> None:
+        self._new: dict[asyncio.Task[Any], Receive] = {}  # since the last look
+        self._seen: dict[asyncio.Task[Any], Receive] = {}  # at the last look
+        self._watchers: dict[asyncio.Task[Any], asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, work: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
+        """Its answer; 499 when its client went away."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        self._new[task] = receive
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(WATCH_EVERY_S, self._look)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            watcher = self._watchers.get(task)
+            if watcher is not None and watcher.done():
+                return Answer(499, [("Content-Length", "0")])
+            raise
+        finally:
+            if self._new.pop(task, None) is None and self._seen.pop(task, None) is None:
+                self._watchers.pop(task).cancel()
+
+    def _look(self) -> None:
+        for task, receive in self._seen.items():
+            self._watchers[task] = asyncio.create_task(_stop_with_client(task, receive))
+        self._seen, self._new = self._new, {}
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_EVERY_S, self._look) if self._seen else None
+
+
+async def _stop_with_client(task: asyncio.Task[Any], receive: Receive) -> None:
+    await _gone(receive)
+    task.cancel("the client is gone")
 
 
 class Surface:
@@ -61,6 +104,7 @@ class Surface:
         self._raw_prefix = prefix.encode()
         self.rest = RestService(settings, live)
         self.resolve_key = resolve_key
+        self._calls = Calls()
 
     async def start(self) -> None:
         """Connect and read the catalog."""
@@ -110,7 +154,7 @@ class Surface:
             if self.resolve_key is not None:
                 await self._find_role(incoming, self.resolve_key)
             if incoming.path.startswith("/rpc/"):
-                return await self._watched(incoming, receive)
+                return await self._calls.run(self.rest.handle(incoming), receive)
             return await self.rest.handle(incoming)
         except TooLarge:
             return _failure(413, "PGRST102", f"The body is longer than {self.settings.max_body_bytes} bytes")
@@ -132,30 +176,6 @@ class Surface:
             incoming.key_known = True
             if not _is_token(bearer):  # a token of a user outranks the key, which then only opens the door
                 incoming.key_role = role
-
-    async def _watched(self, incoming: Incoming, receive: Receive) -> Answer:
-        """Answer a call; when the client goes away while it takes long, its function is stopped."""
-        task = asyncio.current_task()
-        watchers: list[asyncio.Task[None]] = []
-
-        async def watch() -> None:
-            await _gone(receive)
-            if task is not None:
-                task.cancel("the client is gone")
-
-        later = asyncio.get_running_loop().call_later(
-            WATCH_AFTER_S, lambda: watchers.append(asyncio.create_task(watch()))
-        )
-        try:
-            return await self.rest.handle(incoming)
-        except asyncio.CancelledError:
-            if watchers and watchers[0].done():
-                return Answer(499, [("Content-Length", "0")])
-            raise
-        finally:
-            later.cancel()
-            for watcher in watchers:
-                watcher.cancel()
 
     def _allowed(self, origin: str) -> str | None:
         origins = self.settings.server_cors_allowed_origins

@@ -38,6 +38,19 @@ async def test_filter(rest: Rest, query: str, ids: list[int]) -> None:
     assert [row["id"] for row in reply.json()] == ids
 
 
+async def test_reads_that_differ_in_their_values_alone_are_told_apart(rest: Rest) -> None:
+    for number in (1, 2, 3, 1, 99):
+        reply = await rest.get(f"/projects?select=id&id=eq.{number}&name=neq.a:{number}")
+        assert [row["id"] for row in reply.json()] == [number] * (number < 99)
+        assert reply.headers["content-location"].endswith(f"id=eq.{number}&name=neq.a%3A{number}&select=id")
+        assert (await rest.get(f"/rpc/add?a={number}&b=eq.1")).json()["code"] == "42703"
+        assert (await rest.get(f"/rpc/add?a={number}&b=2")).json() == number + 2
+        limited = await rest.get(f"/projects?select=id&order=id&id=gte.0&limit={number % 9}")
+        assert len(limited.json()) == min(number % 9, 4)
+        odd = await rest.get(f"/projects?select=id&name=eq.a=eq.{number}")
+        assert (odd.status, odd.json()) == (200, [])
+
+
 async def test_embeds_of_every_relationship(rest: Rest) -> None:
     reply = await rest.get(
         "/projects?id=eq.1&select=name,clients(name),tasks(id,people(name)),project_cost,first:first_task(name)"

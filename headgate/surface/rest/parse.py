@@ -83,6 +83,13 @@ class Request:
     payload: Payload | None = None
     call_by_get: bool = False
 
+    def with_string(self, string: QueryString) -> Request:
+        """The same with another query string of its shape."""
+        return Request(
+            self.kind, self.target, self.schema, self.negotiated, self.head, self.method, self.query, string,
+            self.rows, self.preferences, self.accept, self.content, self.payload, self.call_by_get,
+        )  # fmt: skip
+
 
 def parse_request(incoming: Incoming, settings: RestSettings) -> Request:
     """Read a request. Raises RestError for what PostgREST would refuse before planning."""
@@ -185,14 +192,18 @@ def _pairs(raw: bytes) -> Iterable[tuple[bytes, bytes | None]]:
             yield unquote_to_bytes(key), unquote_to_bytes(value) if equals else None
 
 
-#: A comparison with a value that needs no decoding, and an argument of a function that can be no comparison.
-_COMPARED = re.compile(rb"((?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.:-]+)")
-_ARGUMENT = re.compile(rb"()([A-Za-z0-9_-]+)")
+#: The value of a comparison that needs no decoding. What this takes by mistake, `template` refuses.
+_COMPARED = re.compile(rb"(=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.:-]+)(?=&|\Z)")
+#: The same, and an argument of a function that can be no comparison.
+_ARGUMENT = re.compile(
+    b"".join(rb"(?<![.&]%b)" % name for name in sorted(_RESERVED))
+    + rb"(=(?=[A-Za-z0-9_-]+(?:&|\Z))|=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.:-]+)(?=&|\Z)"
+)
 TEMPLATED_MAX = 16  # values
 
 
 @dataclass(frozen=True, slots=True)
-class _Template:
+class Template:
     """A query string read once for all values of its comparisons: where each value goes."""
 
     string: QueryString
@@ -201,36 +212,34 @@ class _Template:
     order: tuple[int, ...]  # of the values in it
 
     def fill(self, found: list[bytes]) -> QueryString:
+        """The query string with these values."""
         values = list(self.string.values)
         for place, value in zip(self.places, found, strict=True):
             values[place] = value
         pieces = [self.texts[0]]
         for number, text in zip(self.order, self.texts[1:], strict=True):
-            pieces += (_quoted(found[number]), text)
+            pieces += (found[number].decode("ascii").replace(":", "%3A"), text)
         string = self.string
         return QueryString(
             string.query, tuple(values), "".join(pieces), string.limit, string.offset, string.shape
         )
 
 
+def split(raw: bytes, call: bool) -> tuple[bytes, list[bytes]]:
+    """A query string with a NUL in place of each plain value, and the values; as it is where there are none."""
+    parts = _ARGUMENT.split(b"&" + raw) if call else _COMPARED.split(raw)
+    found = parts[2::3]
+    if not found or len(found) > TEMPLATED_MAX or b"\0" in raw:
+        return raw, []
+    parts[2::3] = [b"\0"] * len(found)
+    return b"".join(parts).removeprefix(b"&") if call else b"".join(parts), found
+
+
 def query_string(raw: bytes, call: bool) -> QueryString:
     """Read a query string. Strings that differ in plain values alone are parsed once."""
-    parts, found = [], []
-    for part in raw.split(b"&"):
-        key, _, text = part.partition(b"=")
-        last = key.rpartition(b".")[2]
-        match = None
-        if last not in _RESERVED and key not in _RESERVED:
-            match = _COMPARED.fullmatch(text) or (_ARGUMENT.fullmatch(text) if call else None)
-        if match is None:
-            parts.append(part)
-        else:
-            parts.append(b"%b=%b\0" % (key, match[1]))
-            found.append(match[2])
-    if not found or len(found) > TEMPLATED_MAX or b"\0" in raw:
-        return _whole(raw, call)
-    template = _template(b"&".join(parts), call)
-    return _whole(raw, call) if template is None else template.fill(found)
+    text, found = split(raw, call)
+    made = template(text, call) if found else None
+    return _whole(raw, call) if made is None else made.fill(found)
 
 
 @lru_cache(maxsize=1024)
@@ -239,7 +248,7 @@ def _whole(raw: bytes, call: bool) -> QueryString:
 
 
 @lru_cache(maxsize=2048)
-def _template(raw: bytes, call: bool) -> _Template | None:
+def template(raw: bytes, call: bool) -> Template | None:
     """The template, or None where a value would not come out as it went in. A NUL stands for each value."""
     pieces = raw.split(b"\0")
     marks = [b"hg%dvalue" % n for n in range(len(pieces) - 1)]
@@ -255,7 +264,7 @@ def _template(raw: bytes, call: bool) -> _Template | None:
     if len(texts) != len(marks) + 1:
         return None
     places = tuple(string.values.index(mark) for mark in marks)
-    return _Template(string, places, tuple(texts), tuple(order))
+    return Template(string, places, tuple(texts), tuple(order))
 
 
 @lru_cache(maxsize=8192)

@@ -20,7 +20,7 @@ from headgate.surface.auth.tokens import Identity, LiveKeys, TokenError, Verifie
 from headgate.surface.rest import errors, openapi
 from headgate.surface.rest.errors import Header, RestError
 from headgate.surface.rest.execute import Compiled, Executor, Settings, compile_plan
-from headgate.surface.rest.parse import Incoming, Request, parse_request
+from headgate.surface.rest.parse import Incoming, Request, Template, parse_request, split, template
 from headgate.surface.rest.payload import Payload, is_object, read_payload
 from headgate.surface.rest.plan import find_table
 from headgate.surface.rest.plans import call_target, plan_request
@@ -31,7 +31,7 @@ from headgate.surface.rest.sqlstate import from_server
 
 log = structlog.get_logger(__name__)
 PLANS_MAX = 4096
-Head = tuple[str, bytes, bytes | None, bytes | None, bytes | None]
+Head = tuple[str, bytes, bytes | None, bytes | None, bytes | None]  # of a GET: path, query template, headers
 RELOAD_CODES = (
     "42P01",
     "42703",
@@ -78,7 +78,7 @@ class RestService:
         self.pool = self._pool(settings)
         self.verifier = self._verifier(settings)
         self._plans: OrderedDict[Any, Compiled] = OrderedDict()
-        self._heads: OrderedDict[Head, tuple[Request, Compiled]] = OrderedDict()
+        self._heads: OrderedDict[Head, tuple[Request, Compiled, Template | None]] = OrderedDict()
         self._inserts: OrderedDict[tuple[Any, ...], tuple[Request, Compiled]] = OrderedDict()
         self._executor: Executor | None = None
         self._reload_lock = asyncio.Lock()
@@ -253,16 +253,9 @@ class RestService:
     async def _serve(self, incoming: Incoming, identity: Identity, timing: Timing) -> Answer:
         executor = await self._ready()
         catalog = executor.catalog
-        head = self._head(incoming)
-        known = self._heads.get(head) if head is not None else None
-        if known is not None:
-            request, compiled = known
-            timing.mark("parse")
-            timing.mark("plan")
-            got, estimate = await executor.run(compiled, incoming, request, identity)
-            timing.mark("transaction")
-            return respond(compiled.plan, request, got, estimate, self.settings)
-        if incoming.method == "POST" and (again := self._insert_again(incoming)) is not None:
+        head, values = self._head(incoming)
+        again = self._again(incoming, head, values)
+        if again is not None:
             request, compiled = again
             timing.mark("parse")
             timing.mark("plan")
@@ -277,9 +270,7 @@ class RestService:
             return await openapi.answer(request, incoming, identity, executor)
         compiled = self._compiled(request, catalog)
         if head is not None and not compiled.plan.warnings:
-            self._heads[head] = (request, compiled)
-            if len(self._heads) > PLANS_MAX:
-                self._heads.popitem(last=False)
+            self._remember_read(head, values, request, compiled)
         elif request.kind == "create" and request.payload is not None and not compiled.plan.warnings:
             self._remember_insert(incoming, request, request.payload, compiled)
         timing.mark("plan")
@@ -293,15 +284,36 @@ class RestService:
         return answer
 
     @staticmethod
-    def _head(incoming: Incoming) -> Head | None:
-        """What alone decides the plan and literals of a GET; None for other requests."""
+    def _head(incoming: Incoming) -> tuple[Head | None, list[bytes]]:
+        """What decides the plan of a GET and, apart, its plain values; None for other requests."""
         if incoming.method != "GET" or len(incoming.query) > 1024:
-            return None
+            return None, []
         first = incoming.first
         if b"prefer" in first or b"range" in first:
+            return None, []
+        get, path = first.get, incoming.path
+        text, values = split(incoming.query, path.startswith("/rpc/"))
+        return (path, text, get(b"accept"), get(b"accept-profile"), get(b"content-type")), values
+
+    def _again(
+        self, incoming: Incoming, head: Head | None, values: list[bytes]
+    ) -> tuple[Request, Compiled] | None:
+        """The request and plan of what came before with other values or another body; None for what is new."""
+        if head is None:
+            return self._insert_again(incoming) if incoming.method == "POST" else None
+        known = self._heads.get(head)
+        if known is None:
             return None
-        get = first.get
-        return incoming.path, incoming.query, get(b"accept"), get(b"accept-profile"), get(b"content-type")
+        request, compiled, template = known
+        return (request if template is None else request.with_string(template.fill(values))), compiled
+
+    def _remember_read(self, head: Head, values: list[bytes], request: Request, compiled: Compiled) -> None:
+        made = template(head[1], request.call_by_get) if values else None
+        if values and made is None:
+            return
+        self._heads[head] = (request, compiled, made)
+        if len(self._heads) > PLANS_MAX:
+            self._heads.popitem(last=False)
 
     @staticmethod
     def _insert_head(incoming: Incoming) -> tuple[Any, ...]:
