@@ -267,7 +267,7 @@ class Executor:
     ) -> tuple[Rows7 | bytes, int | None]:
         """The row (or the execution plan as text) and the estimated number of rows."""
         plan = compiled.plan
-        steps = self._steps(compiled, incoming, request, identity)
+        steps = self.steps(compiled, incoming, request, identity)
         decides = not plan.read_only and self._depends(plan, request)
         isolation = self._isolation(plan, identity.role)
         rollback = self._rolls_back(request)
@@ -304,9 +304,10 @@ class Executor:
             estimate = int(explained[0]["Plan"]["Plan Rows"])
         return row, estimate
 
-    def _steps(
+    def steps(
         self, compiled: Compiled, incoming: Incoming, request: Request, identity: Identity
     ) -> list[Step]:
+        """The settings, the pre-request function and the statements of a request."""
         plan, rows = compiled.plan, request.rows.capped(self.settings.db_max_rows)
         hoisted: dict[str, str] = {}
         if plan.call is not None:

@@ -283,6 +283,13 @@ class RestService:
             answer.headers.append(("Warning", f'299 PostgREST "{text}"'))
         return answer
 
+    async def steps(self, incoming: Incoming) -> list[Step]:
+        """The statements that a read, write or call sends, for measurements. Raises RestError."""
+        executor = await self._ready()
+        request = parse_request(incoming, self.settings)
+        compiled = self._compiled(request, executor.catalog)
+        return executor.steps(compiled, incoming, request, self.identify(incoming))
+
     @staticmethod
     def _head(incoming: Incoming) -> tuple[Head | None, list[bytes]]:
         """What decides the plan of a GET and, apart, its plain values; None for other requests."""
