@@ -40,7 +40,7 @@ _DAY_S = b"86400"
 _EXPOSED = (
     b"Content-Range, Content-Disposition, Content-Encoding, Content-Length, ETag, Link, Location, Retry-After, "
     b"Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, Upload-Offset, "
-    b"X-Request-Id, X-Supabase-Api-Version, X-Total-Count"
+    b"X-Relay-Error, X-Request-Id, X-Supabase-Api-Version, X-Total-Count, X-Transformations"
 )
 
 

@@ -2,14 +2,13 @@
 // server. Prints a table of methods at the end and exits with 1 if a check failed or a method was never called.
 import assert from "node:assert/strict"
 import { createClient } from "@supabase/supabase-js"
-import WebSocket from "ws"
+import { args, WebSocket, run, visit } from "./host.mjs"
+import { check, data, methods, report, watched } from "./watch.mjs"
 
-const [url, anonKey, serviceKey] = process.argv.slice(2)
+const [url, anonKey, serviceKey] = args
 // What has a program of its own: providers, identities, ID tokens, passkeys; `mfa` and `admin` are objects, not methods.
 const ELSEWHERE = new Set(["constructor", "signInWithOAuth", "signInWithIdToken", "signInWithWeb3", "linkIdentity",
   "unlinkIdentity", "signInWithPasskey", "registerPasskey", "toJSON"])
-const methods = new Map()
-let inside = new Set()
 const transport = { realtime: { transport: WebSocket } } // Node before 22 has no WebSocket of its own
 function fresh(more = {}) {
   const auth = { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false, ...more }
@@ -20,13 +19,7 @@ function watch(sample) {
   const root = Object.getOwnPropertyNames(p).includes("signUp") ? p : Object.getPrototypeOf(p)
   for (const name of Object.getOwnPropertyNames(root)) {
     if (name.startsWith("_") || ELSEWHERE.has(name) || !PUBLIC.has(name)) continue
-    const original = root[name]
-    methods.set(name, { calls: 0, passed: 0, failed: 0 })
-    root[name] = function (...args) {
-      inside.add(name)
-      methods.get(name).calls += 1
-      return original.apply(this, args)
-    }
+    watched(root, name)
   }
 }
 const PUBLIC = new Set(["initialize", "isThrowOnErrorEnabled", "signInAnonymously", "signUp", "signInWithPassword",
@@ -37,25 +30,6 @@ watch(fresh().auth)
 assert.equal(methods.size, PUBLIC.size, "a method is gone from the client")
 const admin = createClient(url, serviceKey, { auth: { persistSession: false, autoRefreshToken: false }, ...transport })
 
-let failed = 0
-async function check(name, run) {
-  inside = new Set()
-  let passed = true
-  try {
-    await run()
-  } catch (error) {
-    passed = false
-    failed += 1
-    console.log(`not ok ${name}: ${error.message}`)
-  }
-  for (const used of inside) methods.get(used)[passed ? "passed" : "failed"] += 1
-  if (passed) console.log(`ok ${name}`)
-}
-async function data(call) {
-  const { data, error } = await call
-  assert.equal(error, null, String(error?.code) + " " + error?.message)
-  return data
-}
 async function refused(call, code) {
   const { error } = await call
   assert.notEqual(error, null, "no error")
@@ -69,7 +43,7 @@ async function letter(recipient) {
   return { code: rows[0].text.match(/Code: (\d+)/)[1], link, hash: link.searchParams.get("token"), kind: rows[0].kind }
 }
 const password = "correct horse 1"
-const email = `js-${process.pid}@example.com`
+const email = `js-${run}@example.com`
 const client = fresh()
 const events = []
 
@@ -169,8 +143,7 @@ await check("PKCE: the link ends in a code that only this client redeems", async
   const storage = { getItem: (k) => kept.get(k) ?? null, setItem: (k, v) => kept.set(k, v), removeItem: (k) => kept.delete(k) }
   const other = fresh({ flowType: "pkce", persistSession: true, storage, storageKey: "pkce" })
   await data(other.auth.signInWithOtp({ email, options: { emailRedirectTo: `${url}/in` } }))
-  const landed = await fetch((await letter(email)).link, { redirect: "manual" })
-  const to = new URL(landed.headers.get("location"))
+  const to = await visit((await letter(email)).link, `${url}/in`)
   assert.equal(to.origin + to.pathname, `${url}/in`)
   const code = to.searchParams.get("code")
   const { session } = await data(other.auth.exchangeCodeForSession(code))
@@ -210,11 +183,4 @@ await check("the session opens tables as the user", async () => {
   assert.equal(await data(other.rpc("whoami")), null)
 })
 
-const width = Math.max(...[...methods.keys()].map((name) => name.length))
-for (const [name, { calls, passed, failed: bad }] of [...methods].sort()) {
-  const verdict = bad ? "FAIL" : passed ? "pass" : "NEVER CALLED"
-  console.log(`${name.padEnd(width)}  ${String(calls).padStart(4)} calls  ${verdict}`)
-  if (!passed) failed += 1
-}
-console.log(`${[...methods.values()].filter((m) => m.passed && !m.failed).length} of ${methods.size} methods pass`)
-process.exit(failed ? 1 : 0)
+report()

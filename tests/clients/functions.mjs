@@ -1,16 +1,14 @@
 // Every method of supabase-js's functions client against a running server. Exits with 1 if a check failed.
 import assert from "node:assert/strict"
 import { createClient, FunctionsHttpError, FunctionsRelayError } from "@supabase/supabase-js"
-import WebSocket from "ws"
+import { args, WebSocket } from "./host.mjs"
+import { check, report, watched } from "./watch.mjs"
 
-const [url, anonKey, userToken] = process.argv.slice(2)
+const [url, anonKey, userToken] = args
 const transport = { realtime: { transport: WebSocket } } // Node before 22 has no WebSocket of its own
 const auth = { persistSession: false, autoRefreshToken: false }
 const client = createClient(url, anonKey, { auth, ...transport })
-let passed = 0, failed = 0
-async function check(name, run) {
-  try { await run(); passed += 1 } catch (error) { failed += 1; console.log("FAILED", name, error) }
-}
+for (const name of ["invoke", "setAuth"]) watched(Object.getPrototypeOf(client.functions), name, `functions.${name}`)
 
 await check("functions.invoke with JSON", async () => {
   const { data, error } = await client.functions.invoke("echo", { body: { a: [1, "é"] } })
@@ -70,5 +68,5 @@ await check("a forged token is refused", async () => {
   const { error } = await client.functions.invoke("echo", { headers })
   assert.equal(error.context.status, 401)
 })
-console.log(`functions.invoke, functions.setAuth: ${passed} passed, ${failed} failed`)
-process.exit(failed ? 1 : 0)
+
+report()

@@ -3,24 +3,18 @@
 import assert from "node:assert/strict"
 import { createClient } from "@supabase/supabase-js"
 import { RealtimePostgresFilterBuilder, postgresChangesFilter } from "@supabase/realtime-js"
-import WebSocket from "ws"
+import { args, WebSocket, run } from "./host.mjs"
+import { check, report, watched } from "./watch.mjs"
 
-const [url, anonKey, serviceKey] = process.argv.slice(2)
-const methods = new Map()
+const [url, anonKey, serviceKey] = args
 // Inner ones: `push`, `log`, `copyBindings`, `teardown` and `updateJoinPayload` are marked as such in the source.
 const UNUSED = new Set(["constructor", "log", "hasLogger", "copyBindings", "teardown", "updateJoinPayload", "push"])
-let inside = new Set()
 function watch(sample, kind) {
   const p = Object.getPrototypeOf(sample)
   for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(p))) {
     if (UNUSED.has(name) || name.startsWith("_") || typeof value !== "function") continue
     const label = `${kind}.${name}`
-    methods.set(label, { calls: 0, passed: 0, failed: 0 })
-    p[name] = function (...args) {
-      inside.add(label)
-      methods.get(label).calls += 1
-      return value.apply(this, args)
-    }
+    watched(p, name, label)
   }
 }
 const options = (vsn) => ({
@@ -33,29 +27,9 @@ watch(sample.realtime, "client")
 watch(sample.channel("sample"), "channel")
 watch(new RealtimePostgresFilterBuilder(), "filter")
 for (const name of ["channel", "getChannels", "removeChannel", "removeAllChannels"]) {
-  const original = sample[name]
-  methods.set(`supabase.${name}`, { calls: 0, passed: 0, failed: 0 })
-  Object.getPrototypeOf(sample)[name] = function (...args) {
-    inside.add(`supabase.${name}`)
-    methods.get(`supabase.${name}`).calls += 1
-    return original.apply(this, args)
-  }
+  watched(Object.getPrototypeOf(sample), name, `supabase.${name}`)
 }
 
-let failed = 0
-async function check(name, run) {
-  inside = new Set()
-  let passed = true
-  try {
-    await run()
-  } catch (error) {
-    passed = false
-    failed += 1
-    console.log(`not ok ${name}: ${error.stack}`)
-  }
-  for (const used of inside) methods.get(used)[passed ? "passed" : "failed"] += 1
-  if (passed) console.log(`ok ${name}`)
-}
 async function until(holds, what) {
   const end = Date.now() + 15000
   while (!holds()) {
@@ -82,7 +56,7 @@ async function write(query) {
 for (const vsn of ["1.0.0", "2.0.0"]) {
   const client = createClient(url, anonKey, options(vsn))
   const other = createClient(url, anonKey, options(vsn))
-  const name = (text) => `${text}-${vsn}`
+  const name = (text) => `${text}-${vsn}-${run}`
 
   await check(`${vsn}: connect, states, heartbeat, disconnect`, async () => {
     const beats = []
@@ -296,11 +270,4 @@ for (const vsn of ["1.0.0", "2.0.0"]) {
   await other.realtime.disconnect()
 }
 
-const width = Math.max(...[...methods.keys()].map((name) => name.length))
-for (const [name, { calls, passed, failed: bad }] of [...methods].sort()) {
-  const verdict = bad ? "FAIL" : passed ? "pass" : "NEVER CALLED"
-  console.log(`${name.padEnd(width)}  ${String(calls).padStart(4)} calls  ${verdict}`)
-  if (!passed) failed += 1
-}
-console.log(`${[...methods.values()].filter((m) => m.passed && !m.failed).length} of ${methods.size} methods pass`)
-process.exit(failed ? 1 : 0)
+report()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -14,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from headgate.testing.database import TestCluster
-from tests.clients.installed import packages
-from tests.clients.test_query_builders import HERE, run_program, wait_until_ready
+from tests.clients.programs import run_program, run_supabase_js
+from tests.clients.test_query_builders import HERE, wait_until_ready
 
 WHOAMI = """create function public.whoami() returns uuid language sql stable as 'select auth.uid()';
 grant execute on function public.whoami() to anon, authenticated"""
@@ -49,11 +48,7 @@ async def server(cluster: TestCluster, tmp_path: Path) -> AsyncIterator[tuple[st
 
 
 async def test_supabase_js_signs_up_in_and_out_with_every_core_method(server: tuple[str, str, str]) -> None:
-    folder = await asyncio.to_thread(packages)
-    if isinstance(folder, str):
-        pytest.skip(folder)
-    await asyncio.to_thread(shutil.copy, HERE / "auth_core.mjs", folder)
-    await run_program("node", "auth_core.mjs", *server, cwd=folder, least=24)
+    await run_supabase_js("auth_core.mjs", *server, least=24)
 
 
 async def test_supabase_py_signs_up_in_and_out_sync_and_async(server: tuple[str, str, str]) -> None:

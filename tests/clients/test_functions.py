@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +22,7 @@ from headgate.db import Database
 from headgate.db.keys import ensure_keys
 from headgate.engine.manifest import App, Services
 from headgate.server import create_app
-from tests.clients.installed import packages
+from tests.clients.programs import run_supabase_js
 from tests.serving import on_loopback
 
 HERE = Path(__file__).parent
@@ -105,11 +104,7 @@ async def _program(*command: str, cwd: Path) -> None:
 
 
 async def test_supabase_js_calls_functions(server: tuple[str, str, str]) -> None:
-    folder = await asyncio.to_thread(packages)
-    if isinstance(folder, str):
-        pytest.skip(folder)
-    await asyncio.to_thread(shutil.copy, HERE / "functions.mjs", folder)
-    await _program("node", "functions.mjs", *server, cwd=folder)
+    await run_supabase_js("functions.mjs", *server, least=2)
 
 
 async def test_supabase_py_calls_functions_sync_and_async(server: tuple[str, str, str]) -> None:

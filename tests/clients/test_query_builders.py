@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-import shutil
 import socket
 import sys
 import urllib.request
@@ -16,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from headgate.testing.database import TestCluster
-from tests.clients.installed import packages
+from tests.clients.programs import run_program, run_supabase_js
 
 HERE = Path(__file__).parent
-PROGRAM_S = 120
 
 
 @pytest.fixture
@@ -61,29 +58,10 @@ async def wait_until_ready(url: str) -> None:
     raise AssertionError("the server did not start")
 
 
-async def run_program(*command: str, cwd: Path, least: int = 40) -> None:
-    """Run a client program and show its table; what went wrong is the message."""
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
-    text = output.decode()
-    print(text)
-    wrong = [line for line in text.splitlines() if re.search(r"^not ok|FAIL$|NEVER CALLED$", line)]
-    assert process.returncode == 0, "\n".join(wrong) or text
-    told = re.search(r"^(\d+) of (\d+) methods pass$", text, re.MULTILINE)
-    assert told is not None
-    assert told.group(1) == told.group(2) and int(told.group(2)) >= least
-
-
 async def test_supabase_js_passes_with_every_method(server: tuple[str, str, str]) -> None:
-    folder = await asyncio.to_thread(packages)
-    if isinstance(folder, str):
-        pytest.skip(folder)
-    await asyncio.to_thread(shutil.copy, HERE / "supabase_js.mjs", folder)
-    await run_program("node", "supabase_js.mjs", *server, cwd=folder)
+    await run_supabase_js("supabase_js.mjs", *server, least=40)
 
 
 async def test_supabase_py_passes_with_every_method_sync_and_async(server: tuple[str, str, str]) -> None:
     pytest.importorskip("supabase", reason="supabase-py is not installed: it is in the dev requirements")
-    await run_program(sys.executable, str(HERE / "supabase_py.py"), *server, cwd=HERE)
+    await run_program(sys.executable, str(HERE / "supabase_py.py"), *server, cwd=HERE, least=40)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -15,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from headgate.testing.database import TestCluster
-from tests.clients.installed import packages
+from tests.clients.programs import run_program, run_supabase_js
 from tests.clients.test_query_builders import wait_until_ready
 
 HERE = Path(__file__).parent
-PROGRAM_S = 120
 
 
 @pytest.fixture
@@ -49,26 +46,8 @@ async def server(cluster: TestCluster, tmp_path: Path) -> AsyncIterator[tuple[st
             await asyncio.wait_for(process.wait(), 30)
 
 
-async def run_program(*command: str, cwd: Path, least: int) -> None:
-    """Run a client program and show its table; what went wrong is the message."""
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
-    text = output.decode()
-    print(text)
-    assert process.returncode == 0, text
-    told = re.search(r"^(\d+) of (\d+) methods pass$", text, re.MULTILINE)
-    assert told is not None
-    assert told.group(1) == told.group(2) and int(told.group(2)) >= least
-
-
 async def test_supabase_js_passes_with_every_method_of_realtime(server: tuple[str, str, str]) -> None:
-    folder = await asyncio.to_thread(packages)
-    if isinstance(folder, str):
-        pytest.skip(folder)
-    await asyncio.to_thread(shutil.copy, HERE / "realtime_js.mjs", folder)
-    await run_program("node", "realtime_js.mjs", *server, cwd=folder, least=40)
+    await run_supabase_js("realtime_js.mjs", *server, least=40)
 
 
 async def test_supabase_py_passes_with_every_method_of_realtime(server: tuple[str, str, str]) -> None:
