@@ -10,8 +10,14 @@ import pyotp
 import pytest
 
 from headgate.db import Database
+from headgate.engine.holds import release_by_job
+from headgate.engine.jobs import JobContext
+from headgate.engine.manifest import Check
+from headgate.engine.runs import run_source
 from tests.browser.console import ADMIN, PASSWORD, USER, Site, go, settled, sign_in, site, visiting
 from tests.browser.test_tickets_pages import CHROMIUM, Browser
+from tests.database.promote_demo import SCHEMA, counted, demo, item
+from tests.workers import working
 
 pytest.importorskip("playwright.async_api", reason="the playwright package is not installed")
 pytestmark = pytest.mark.skipif(
@@ -297,3 +303,40 @@ async def test_administrator_with_a_second_factor_must_use_it(place: Site) -> No
         await page.click("form button.main")
         await page.wait_for_selector(".side-nav a[href='#/users']")
         assert browser.wrong == []
+
+
+async def test_held_batch_is_released_or_discarded_by_an_administrator(
+    database: Database, place: Site
+) -> None:
+    check = Check(
+        name="dear",
+        action="hold",
+        sql="select doc ->> 'id' as id from stage.rows"
+        " where batch_id = %(batch)s and (doc ->> 'amount')::numeric > 100",
+    )
+    await database.execute(SCHEMA)
+    app = demo(counted([[item(1)], [item(2, amount=500)], [item(3)]]), checks=[check])
+    await run_source(database, app, "items")
+    run = await database.fetch_value("select run_id from control.holds")
+
+    async def release(ctx: JobContext) -> None:
+        await release_by_job(ctx, [app])
+
+    async with visiting(place, USER) as browser:
+        await go(browser, f"runs/{run}")
+        assert await browser.page.query_selector("button:has-text('Release')") is None
+    async with visiting(place, ADMIN) as browser:
+        page = browser.page
+        await go(browser, f"runs/{run}")
+        await page.wait_for_selector("[aria-label='Rows of the held batch'] >> text=500")
+        await page.click("button:text-is('Discard')")
+        await page.click("dialog >> text=Keep it")
+        assert await database.fetch_value("select state from control.holds") == "waiting"
+        await page.click("button:text-is('Release')")
+        await _confirm(browser)
+        async with working(database, {"engine.release_hold": release}):
+            await page.wait_for_selector(".badge:has-text('released')")
+        await page.wait_for_selector(f"text=Decided by {ADMIN}")
+        assert await page.query_selector("button:text-is('Discard')") is None
+        assert browser.wrong == []
+    assert await database.fetch_value("select count(*) from public.demo_items where amount = 500") == 1

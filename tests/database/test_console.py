@@ -242,7 +242,8 @@ async def test_jobs_and_schedules_are_acted_on(database: Database, admin: Desk) 
     )
     assert await admin.answer("act_on_job", job=job, action="cancel") == "cancelled"
     assert await admin.answer("act_on_job", job=job, action="retry") == "ready"
-    assert (await admin.call("act_on_job", job=10**9, action="retry")).status_code >= 400
+    assert (await admin.call("act_on_job", job=10**9, action="retry")).status_code == 404
+    assert (await admin.call("switch_schedule", name="none such", enabled=True)).status_code == 404
     await database.execute(
         "insert into control.schedules (name, kind, every_s, next_at) values ('t.tick', 't.kind', 60, now())"
     )

@@ -1,9 +1,10 @@
 // Runs: live progress, what each saw and rejected; one run with its pages, findings and rejects.
 import { html, useEffect, useState } from "../names.js";
-import { ask, useAsk, view } from "../client.js";
+import { ask, useAsk, useWho, view } from "../client.js";
 import { Badge, Empty, Failure, Stale, Stat, useSettled } from "../ui.js";
 import { Bones, Code, Facts, Pager, Progress, pace } from "../widgets.js";
 import { ago, count, duration, when } from "../format.js";
+import { Held } from "./holds.js";
 
 const STEP = 25;
 const STATES = ["running", "succeeded", "failed", "held", "deferred", "cancelled", "superseded", "abandoned"];
@@ -42,6 +43,7 @@ function List({ query }) {
 }
 
 function Run({ id }) {
+  const who = useWho();
   const read = useAsk(`run ${id}`, async () => {
     const [run, steps, rejects, findings] = await Promise.all([
       ask(view("runs").select("*").eq("id", id).maybeSingle()),
@@ -59,8 +61,9 @@ function Run({ id }) {
     <div class="stack" key="run"><section class="card"><${Progress} seen=${r.state === "running" ? r.seen : 1} expected=${r.state === "running" ? r.expected : 1} tone=${r.state === "running" ? "" : TONES[r.state] || ""} label="Progress of this run" /><p class="small quiet" style=${{ marginTop: "8px" }}>${r.state === "running" ? pace(r) : `${count(r.seen)} rows seen in ${took(r)}`}</p></section>
     <dl class="stats"><${Stat} label="Written" value=${count(r.upserted)} /><${Stat} label="Unchanged" value=${count(r.unchanged)} /><${Stat} label="Stale" value=${count(r.stale)} /><${Stat} label="Rejected" value=${count(r.rejected)} tone=${r.rejected ? "up" : ""} /><${Stat} label="Deleted" value=${count(r.deleted)} /><${Stat} label="Held" value=${count(r.held)} /><${Stat} label="Rows a second" value=${count(r.rate, 1)} /></dl>
     ${r.error && html`<section class="card"><div class="card-head"><h2>Error</h2></div><${Code} label="Error" text=${JSON.stringify(r.error, null, 2)} /></section>`}
-    ${findings.length > 0 && html`<section class="card"><div class="card-head"><h2>Findings</h2></div>${findings.map((f) => html`<div class="line" key=${f.id}><strong>${f.check_name}</strong> <${Badge} tone=${f.action === "warn" ? "warn" : "bad"}>${f.action}<//> ${f.message}<span class="sub">${JSON.stringify(f.finding)}</span></div>`)}
-      ${r.state === "held" && html`<p class="small quiet" style=${{ marginTop: "8px" }}>The held batch waits until a person releases or discards it (<code>headgate.engine.holds</code>).</p>`}</section>`}
+    ${findings.length > 0 && html`<section class="card"><div class="card-head"><h2>Findings</h2></div>${findings.map((f) => html`<div class="line" key=${f.id}><strong>${f.check_name}</strong> <${Badge} tone=${f.action === "warn" ? "warn" : "bad"}>${f.action}<//> ${f.message}<span class="sub">${JSON.stringify(f.finding)}</span></div>`)}</section>`}
+    ${who.admin && (r.held > 0 || r.state === "held") && html`<${Held} run=${r.id} />`}
+    ${!who.admin && r.state === "held" && html`<p class="small quiet">The held batch waits until an administrator releases or discards it.</p>`}
     <div class="pairs"><section class="card flush"><div class="card-head"><h2>Pages</h2></div><div class="fixed" style=${{ maxHeight: "420px" }} tabindex="0" role="region" aria-label="Pages of the run"><table><thead><tr><th scope="col">Page</th><th scope="col">State</th><th class="num" scope="col">Seen</th><th class="num" scope="col">Written</th><th class="num" scope="col">Rejected</th></tr></thead><tbody>${steps.map((s) => html`<tr key=${s.id}><td>${s.number} <span class="quiet">${s.name}</span></td><td><${Badge} tone=${s.state === "promoted" ? "good" : "warn"}>${s.state}<//></td><td class="num">${count(s.seen)}</td><td class="num">${count(s.upserted)}</td><td class="num">${count(s.rejected)}</td></tr>`)}</tbody></table></div></section>
     <section class="card"><div class="card-head"><div><h2>Rejected rows</h2><p>The first 50, and why.</p></div></div><div class="fixed" style=${{ maxHeight: "420px" }} tabindex="0" role="region" aria-label="Rejected rows">${rejects.length ? rejects.map((x) => html`<div class="line" key=${x.id}><strong>line ${count(x.line)}</strong> ${x.reason}<span class="sub" style=${{ fontFamily: "var(--mono)", overflowWrap: "anywhere" }}>${x.raw.slice(0, 300)}</span></div>`) : html`<p class="quiet small">None.</p>`}</div></section></div>
     <section class="card"><div class="card-head"><h2>Details</h2></div><${Facts} items=${[["Job", r.job_id && html`<a class="name" href=${`#/jobs/${r.job_id}`}>${r.job_id}</a>`], ["Attempt", r.attempt], ["Arguments", html`<code class="code">${JSON.stringify(r.args)}</code>`], ["Last progress", when(r.progress_at)], ["Finished", r.finished_at ? when(r.finished_at) : "not yet"]]} /></section></div>`;

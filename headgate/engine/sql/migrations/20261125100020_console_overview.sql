@@ -72,7 +72,7 @@ begin
     raise invalid_parameter_value using message = 'A job can be retried or cancelled';
   end if;
   if v_state is null then
-    raise no_data_found using message = 'There is no job ' || p_job;
+    raise exception using errcode = 'PT404', message = 'There is no job ' || p_job;
   end if;
   perform console_private.record(p_action || ' job', p_job::text, jsonb_build_object('state', v_state));
   return v_state;
@@ -89,7 +89,7 @@ begin
   perform console_private.require_admin();
   update control.schedules s set enabled = p_enabled where s.name = p_name;
   if not found then
-    raise no_data_found using message = 'There is no such schedule';
+    raise exception using errcode = 'PT404', message = 'There is no schedule ' || p_name;
   end if;
   perform console_private.record(case when p_enabled then 'start schedule' else 'stop schedule' end, p_name);
   return p_enabled;
