@@ -196,8 +196,9 @@ def _pairs(raw: bytes) -> Iterable[tuple[bytes, bytes | None]]:
 _COMPARED = re.compile(rb"(=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.:-]+)(?=&|\Z)")
 #: The same, and an argument of a function that can be no comparison.
 _ARGUMENT = re.compile(
-    b"".join(rb"(?<![.&]%b)" % name for name in sorted(_RESERVED))
-    + rb"(=(?=[A-Za-z0-9_-]+(?:&|\Z))|=(?:not\.)?(?:eq|neq|gte?|lte?)\.)([A-Za-z0-9_.:-]+)(?=&|\Z)"
+    b"(="
+    + b"".join(rb"(?<![.&]%b=)" % name for name in sorted(_RESERVED))
+    + rb"(?:(?=[A-Za-z0-9_-]+(?:&|\Z))|(?:not\.)?(?:eq|neq|gte?|lte?)\.))([A-Za-z0-9_.:-]+)(?=&|\Z)"
 )
 TEMPLATED_MAX = 16  # values
 

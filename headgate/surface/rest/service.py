@@ -31,7 +31,7 @@ from headgate.surface.rest.sqlstate import from_server
 
 log = structlog.get_logger(__name__)
 PLANS_MAX = 4096
-Head = tuple[str, bytes, bytes | None, bytes | None, bytes | None]  # of a GET: path, query template, headers
+Head = tuple[str, bytes, bytes | None, bytes | None, bytes | None]  # of a GET: path, query, headers
 RELOAD_CODES = (
     "42P01",
     "42703",
@@ -78,7 +78,8 @@ class RestService:
         self.pool = self._pool(settings)
         self.verifier = self._verifier(settings)
         self._plans: OrderedDict[Any, Compiled] = OrderedDict()
-        self._heads: OrderedDict[Head, tuple[Request, Compiled, Template | None]] = OrderedDict()
+        self._heads: OrderedDict[Head, tuple[Request, Compiled]] = OrderedDict()
+        self._templates: OrderedDict[Head, tuple[Request, Compiled, Template]] = OrderedDict()
         self._inserts: OrderedDict[tuple[Any, ...], tuple[Request, Compiled]] = OrderedDict()
         self._executor: Executor | None = None
         self._reload_lock = asyncio.Lock()
@@ -133,6 +134,7 @@ class RestService:
                 self.verifier = self._verifier(settings)
             self.settings, self.catalog = settings, catalog
             self._plans, self._heads, self._inserts = OrderedDict(), OrderedDict(), OrderedDict()
+            self._templates = OrderedDict()
             session = Settings(settings, catalog)
             self._executor = Executor(self.pool, settings, session, catalog)
             self._reloaded_at = time.monotonic()
@@ -253,8 +255,8 @@ class RestService:
     async def _serve(self, incoming: Incoming, identity: Identity, timing: Timing) -> Answer:
         executor = await self._ready()
         catalog = executor.catalog
-        head, values = self._head(incoming)
-        again = self._again(incoming, head, values)
+        head = self._head(incoming)
+        again = self._again(incoming, head)
         if again is not None:
             request, compiled = again
             timing.mark("parse")
@@ -270,7 +272,7 @@ class RestService:
             return await openapi.answer(request, incoming, identity, executor)
         compiled = self._compiled(request, catalog)
         if head is not None and not compiled.plan.warnings:
-            self._remember_read(head, values, request, compiled)
+            self._remember_read(head, request, compiled)
         elif request.kind == "create" and request.payload is not None and not compiled.plan.warnings:
             self._remember_insert(incoming, request, request.payload, compiled)
         timing.mark("plan")
@@ -291,36 +293,42 @@ class RestService:
         return executor.steps(compiled, incoming, request, self.identify(incoming))
 
     @staticmethod
-    def _head(incoming: Incoming) -> tuple[Head | None, list[bytes]]:
-        """What decides the plan of a GET and, apart, its plain values; None for other requests."""
+    def _head(incoming: Incoming) -> Head | None:
+        """What alone decides the plan and literals of a GET; None for other requests."""
         if incoming.method != "GET" or len(incoming.query) > 1024:
-            return None, []
+            return None
         first = incoming.first
         if b"prefer" in first or b"range" in first:
-            return None, []
-        get, path = first.get, incoming.path
-        text, values = split(incoming.query, path.startswith("/rpc/"))
-        return (path, text, get(b"accept"), get(b"accept-profile"), get(b"content-type")), values
+            return None
+        get = first.get
+        return incoming.path, incoming.query, get(b"accept"), get(b"accept-profile"), get(b"content-type")
 
-    def _again(
-        self, incoming: Incoming, head: Head | None, values: list[bytes]
-    ) -> tuple[Request, Compiled] | None:
-        """The request and plan of what came before with other values or another body; None for what is new."""
+    def _again(self, incoming: Incoming, head: Head | None) -> tuple[Request, Compiled] | None:
+        """The request and plan of what came before, be it with other values or another body; None for what is new."""
         if head is None:
             return self._insert_again(incoming) if incoming.method == "POST" else None
         known = self._heads.get(head)
-        if known is None:
+        if known is not None:
+            return known
+        text, values = split(head[1], head[0].startswith("/rpc/"))
+        like = self._templates.get((head[0], text, *head[2:])) if values else None
+        if like is None:
             return None
-        request, compiled, template = known
-        return (request if template is None else request.with_string(template.fill(values))), compiled
-
-    def _remember_read(self, head: Head, values: list[bytes], request: Request, compiled: Compiled) -> None:
-        made = template(head[1], request.call_by_get) if values else None
-        if values and made is None:
-            return
-        self._heads[head] = (request, compiled, made)
+        request, compiled, made = like
+        known = self._heads[head] = (request.with_string(made.fill(values)), compiled)
         if len(self._heads) > PLANS_MAX:
             self._heads.popitem(last=False)
+        return known
+
+    def _remember_read(self, head: Head, request: Request, compiled: Compiled) -> None:
+        self._heads[head] = (request, compiled)
+        if len(self._heads) > PLANS_MAX:
+            self._heads.popitem(last=False)
+        text, values = split(head[1], request.call_by_get)
+        if values and (made := template(text, request.call_by_get)) is not None:
+            self._templates[(head[0], text, *head[2:])] = (request, compiled, made)
+            if len(self._templates) > PLANS_MAX:
+                self._templates.popitem(last=False)
 
     @staticmethod
     def _insert_head(incoming: Incoming) -> tuple[Any, ...]:
