@@ -7,7 +7,7 @@ create unlogged table stage.rows (
     batch_id bigint not null,
     line     bigint not null,
     doc      jsonb  not null constraint rows_are_objects check (jsonb_typeof(doc) = 'object')
-) with (toast_tuple_target = 8160); -- rows are read field by field: one that is compressed is unpacked for each
+);
 create index rows_batch on stage.rows (batch_id);
 comment on table stage.rows is
     'One row per fetched object; line is its line in the page or file. A rejected row keeps its line negated.';

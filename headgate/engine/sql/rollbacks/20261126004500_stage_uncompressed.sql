@@ -1,0 +1,1 @@
+alter table stage.rows reset (toast_tuple_target);
