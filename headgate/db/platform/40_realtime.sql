@@ -149,11 +149,13 @@ create table realtime.outbox (
   id bigint generated always as identity,
   relation oid not null,
   kind "char" not null,
-  keys jsonb not null,
+  keys json not null,
   noted_at timestamptz not null default now(),
   primary key (xid, id)
 );
 comment on table realtime.outbox is 'Keys of changed rows, one row a statement, where no replication slot is allowed.';
+-- Written once and read once, so neither parsed nor compressed: both together cost more than all else the trigger does.
+alter table realtime.outbox alter column keys set storage external;
 alter table realtime.outbox enable row level security;
 do $$
 begin
@@ -165,10 +167,11 @@ end $$;
 -- missing: to_regprocedure('realtime.note_changes()') is null and to_regrole('supabase_realtime_admin') is null
 create function realtime.note_changes() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
-  noted pg_catalog.jsonb;
+  noted pg_catalog.json;
 begin
-  -- The trigger's argument is the list of key columns, quoted when the trigger was made.
-  execute pg_catalog.format('select pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(%s)) from changed', tg_argv[0])
+  -- The trigger's argument has json_agg of each key column, quoted when the trigger was made: a list for each column.
+  execute pg_catalog.format(
+    'select case when pg_catalog.count(*) > 0 then pg_catalog.json_build_array(%s) end from changed', tg_argv[0])
     into noted;
   if noted is not null then
     insert into realtime.outbox (relation, kind, keys) values (tg_relid, pg_catalog.left(tg_op, 1)::"char", noted);

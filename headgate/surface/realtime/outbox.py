@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 _MISSING = """
 select t.schemaname::text as schema, t.tablename::text as table,
-  (select string_agg(format('%%I', a.attname), ', ' order by k.n) from pg_index i,
+  (select string_agg(format('pg_catalog.json_agg(%%I)', a.attname), ', ' order by k.n) from pg_index i,
      unnest(i.indkey) with ordinality as k (attnum, n), pg_attribute a
    where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum) as keys
 from pg_publication_tables t join pg_namespace n on n.nspname = t.schemaname
@@ -135,8 +135,9 @@ class OutboxReader:
             )
         ).fetchall()
         for row in rows:
-            if (row["xid"], (row["id"] << _ROW_BITS) + len(row["keys"])) > self.position:
-                self._notes.append({**row, "first": 0})
+            keys = list(zip(*row["keys"], strict=True))  # from a list for each column to one for each row
+            if (row["xid"], (row["id"] << _ROW_BITS) + len(keys)) > self.position:
+                self._notes.append({**row, "keys": keys, "first": 0})
 
     async def _changes(self, note: dict[str, Any]) -> list[Change | None]:
         table = await self._table(note["relation"])
