@@ -68,7 +68,7 @@ async def run_program(*command: str, cwd: Path, least: int) -> str:
     return text
 
 
-async def run_supabase_js(program: str, *arguments: str, least: int, browser: bool = True) -> None:
+async def run_supabase_js(program: str, *arguments: str, least: int) -> None:
     """A program in Node, then in Chromium against the same server; a method that passes in one must in the other."""
     folder = await asyncio.to_thread(packages)
     if isinstance(folder, str):
@@ -77,8 +77,6 @@ async def run_supabase_js(program: str, *arguments: str, least: int, browser: bo
         if (HERE / name).exists():
             await asyncio.to_thread(shutil.copy, HERE / name, folder)
     in_node = verdicts(await run_program("node", program, *arguments, cwd=folder, least=least))
-    if not browser:
-        return
     playwright = pytest.importorskip(
         "playwright.async_api", reason=f"{program} passes in Node; no playwright"
     )

@@ -104,7 +104,7 @@ async def _program(*command: str, cwd: Path) -> None:
 
 
 async def test_supabase_js_calls_functions(server: tuple[str, str, str]) -> None:
-    await run_supabase_js("functions.mjs", *server, least=2, browser=False)
+    await run_supabase_js("functions.mjs", *server, least=2)
 
 
 async def test_supabase_py_calls_functions_sync_and_async(server: tuple[str, str, str]) -> None:

@@ -59,7 +59,7 @@ async def wait_until_ready(url: str) -> None:
 
 
 async def test_supabase_js_passes_with_every_method(server: tuple[str, str, str]) -> None:
-    await run_supabase_js("supabase_js.mjs", *server, least=40, browser=False)
+    await run_supabase_js("supabase_js.mjs", *server, least=40)
 
 
 async def test_supabase_py_passes_with_every_method_sync_and_async(server: tuple[str, str, str]) -> None:

@@ -13,7 +13,7 @@ __all__ = ["server"]  # the fixture
 
 
 async def test_supabase_js_passes_with_every_storage_method(server: tuple[str, str, str]) -> None:
-    await run_supabase_js("storage.mjs", *server, least=26, browser=False)
+    await run_supabase_js("storage.mjs", *server, least=26)
 
 
 async def test_supabase_py_passes_with_every_storage_method_sync_and_async(

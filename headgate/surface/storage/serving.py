@@ -106,6 +106,8 @@ def common_headers(request: Request, row: Row, *, is_public: bool) -> list[tuple
         ("cache-control", caching(request, row, is_public=is_public)),
         ("x-content-type-options", "nosniff"),
     ]
+    if not is_public:  # else a browser shows the next user of a page what it kept for the last one
+        found.append(("vary", "Authorization, Apikey"))
     if not _PASSIVE.match(kind.lower()):
         found.append(("content-security-policy", _SANDBOX))
     if "download" in request.query:
