@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from headgate.db import Database
+from headgate.surface.realtime.hub import Broadcast
 from headgate.surface.realtime.limits import Limits
 from tests.realtime_client import Client, Server, token
 
@@ -196,9 +197,12 @@ async def test_replay_gives_what_was_sent_from_the_database_and_kept(bare_databa
         await a.join("r", token=user, private=True, broadcast={"replay": {"since": since, "limit": 3}})
         got = await a.wait_for("broadcast", 3)
         assert [(p["payload"]["n"], p["meta"]["replayed"]) for p in got] == [(2, True), (3, True), (4, True)]
+        late = Broadcast("e", {"n": 2}, meta={"id": got[0]["meta"]["id"]})
+        server.service.hub.deliver((True, "r"), late)  # its live copy, told by a slow bus: not told again
         await b.join("r", token=user, private=True, broadcast={"self": True, "ack": True})
         await b.connection.send(kind3("realtime:r", "e", b'{"n":5}', encoding=1, meta=b'{"persist":true}'))
         assert (await b.wait_for("broadcast"))[0]["meta"]["id"]
+        assert [p["payload"]["n"] for p in await a.wait_for("broadcast", 4)] == [2, 3, 4, 5]
         assert await db.fetch_value("select count(*) from realtime.messages") == 6
         reply = await b.join("public", broadcast={"replay": {"since": since}})
         assert "replay needs a private channel" in reply["response"]["reason"]

@@ -47,7 +47,8 @@ class Channel:
         self.address: Address = (config.private, self.name)
         self.metas: dict[str, str] = {}  # presence key → reference
         self.subscription: Subscription | None = None
-        self.replayed: set[str] | None = None  # ids sent while a replay is under way
+        self.live: set[str] | None = None  # ids sent while a replay is being read
+        self.replayed: frozenset[str] = frozenset()  # ids that the replay sent
         self._envelope = Envelope(topic, join_ref, socket.version)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -62,8 +63,11 @@ class Channel:
 
     def push_broadcast(self, broadcast: Broadcast) -> None:
         """Send a broadcast in the form that the client speaks; one without binary frames gets no binary payload."""
-        if self.replayed is not None and broadcast.meta:
-            self.replayed.add(broadcast.meta["id"])
+        if broadcast.meta:
+            if broadcast.meta["id"] in self.replayed:
+                return  # its live copy, which came late
+            if self.live is not None:
+                self.live.add(broadcast.meta["id"])
         if self.socket.version == "2.0.0":
             frame = broadcast.frame(self.topic)
             if frame is not None:

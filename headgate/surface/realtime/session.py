@@ -142,17 +142,18 @@ class Session:
             await self._replay(channel, *channel.config.replay)
 
     async def _replay(self, channel: Channel, since_ms: int, limit: int) -> None:
-        channel.replayed = set()
+        live = channel.live = set()
         try:
             kept = await self._service.keeper.since(channel.caller.claims, channel.name, since_ms, limit)
-            for broadcast in kept:
-                if broadcast.meta["id"] not in channel.replayed:
-                    channel.push_broadcast(broadcast)
+            fresh = [broadcast for broadcast in kept if broadcast.meta["id"] not in live]
+            for broadcast in fresh:
+                channel.push_broadcast(broadcast)
+            channel.replayed = frozenset(broadcast.meta["id"] for broadcast in fresh)
         except DATABASE_FAILURES as error:
             log.warning("realtime_replay_failed", reason=str(error))
             channel.system("error", f"UnableToReplayMessages: {_NOT_READY}")
         finally:
-            channel.replayed = None
+            channel.live = None
 
     # --- leaving
 
