@@ -68,14 +68,16 @@ async def run_program(*command: str, cwd: Path, least: int) -> str:
     return text
 
 
-async def run_supabase_js(program: str, *arguments: str, least: int) -> None:
-    """A program in Node, then in Chromium against the same server; a method that passes in one must in the other."""
+async def run_supabase_js(program: str, *arguments: str, least: int, base: str | None = None) -> None:
+    """A program in Node, then in Chromium against the same server; a method that passes in one must in the other.
+
+    `base`: where `pages` are served already, when the server has to know.
+    """
     folder = await asyncio.to_thread(packages)
     if isinstance(folder, str):
         pytest.skip(folder)
     for name in (program, "watch.mjs", "host.mjs", "device.mjs"):
-        if (HERE / name).exists():
-            await asyncio.to_thread(shutil.copy, HERE / name, folder)
+        await asyncio.to_thread(shutil.copy, HERE / name, folder)
     in_node = verdicts(await run_program("node", program, *arguments, cwd=folder, least=least))
     playwright = pytest.importorskip(
         "playwright.async_api", reason=f"{program} passes in Node; no playwright"
@@ -83,7 +85,7 @@ async def run_supabase_js(program: str, *arguments: str, least: int) -> None:
     if CHROMIUM is None:
         pytest.skip(f"{program} passes in Node; there is no Chromium (apt-get install chromium)")
     with contextlib.ExitStack() as stack:
-        base = stack.enter_context(pages())
+        base = base or stack.enter_context(pages())
         status, text = await _in_browser(playwright, base, program, arguments)
     in_page = verdicts(text)
     width = max(map(len, in_node))
@@ -131,7 +133,10 @@ async def _in_browser(
             device = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True,
                       "hasUserVerification": True, "isUserVerified": True,
                       "automaticPresenceSimulation": True}  # fmt: skip
-            await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": device})
+            plugged = await devtools.send("WebAuthn.addVirtualAuthenticator", {"options": device})
+            await page.expose_function(
+                "programForgets", lambda: devtools.send("WebAuthn.clearCredentials", plugged)
+            )
             await page.goto(f"{base}/?{program}")
             status = await asyncio.wait_for(ended, PROGRAM_S)
         finally:
