@@ -207,7 +207,6 @@ async def test_an_owner_reads_his_runs_and_nobody_elses(db: Database) -> None:
     "statement",
     [
         "select * from stage.rows",
-        "select * from control.held_rows",
         "update control.runs set state = 'succeeded'",
         "insert into control.rejects (run_id, batch_id, line, reason, raw, raw_bytes) values (1, 1, 1, '', '', 0)",
         "select control.run_start('a', 'a.b', '', '{}', null, null, null)",
