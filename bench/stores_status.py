@@ -7,18 +7,16 @@ due, not from when a busy client came to ask; webhooks are delivered to the same
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import multiprocessing
-import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import aiohttp
 
 from bench._database import fresh_database
+from bench._server import served
 from bench.report import Figure, at_least, at_most, percentile, sized, write
 from headgate.base.clock import monotonic
 from headgate.db import Database
@@ -60,48 +58,13 @@ select 'orders/updated', c.shop_domain, 'e' || c.id || '-' || n, 'w' || c.id || 
 """
 
 
-def _serve(url: str, port: int) -> None:
-    """A server process with the stores application over `url`, until it is told to end."""
-    import uvicorn
-    import uvloop
-
+def _application(db: Database) -> Any:
     from headgate.apps.stores.app import app
-    from headgate.base import log
     from headgate.base.settings import Settings
     from headgate.server import create_app
 
-    async def run() -> None:
-        log.configure(level="error")
-        async with await Database.open(url, min_size=4, max_size=10) as db:
-            settings = Settings(_env_file=None, jwt_secret=shop.JWT_SECRET)  # type: ignore[call-arg]
-            made = create_app(settings, db, apps=[app], extras=shop.extras())
-            config = uvicorn.Config(
-                made, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1
-            )
-            await uvicorn.Server(config).serve()
-
-    uvloop.run(run())
-
-
-@contextlib.asynccontextmanager
-async def _server(url: str) -> AsyncIterator[str]:
-    port = 20_000 + os.getpid() % 20_000
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(url, port), daemon=True)
-    process.start()
-    base = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as session:
-            for _ in range(300):
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(base + "/health"):
-                        break
-                await asyncio.sleep(0.1)
-            else:
-                raise RuntimeError("the server did not start")
-        yield base
-    finally:
-        process.terminate()
-        process.join(10)
+    settings = Settings(_env_file=None, jwt_secret=shop.JWT_SECRET)  # type: ignore[call-arg]
+    return create_app(settings, db, apps=[app], extras=shop.extras())
 
 
 async def fill(db: Database, brands: int) -> Brands:
@@ -165,7 +128,7 @@ async def measure() -> list[Figure]:
     async with (
         fresh_database(everything=True) as url,
         await Database.open(url, max_size=2) as db,
-        _server(url) as base,
+        served(url, _application) as base,
         aiohttp.ClientSession(base, connector=aiohttp.TCPConnector(limit=CLIENTS + 5)) as session,
     ):
         brands = await fill(db, sized(1000, 50))

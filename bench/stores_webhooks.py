@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import aiohttp
 
 from bench._database import fresh_database
+from bench._server import until_up
 from bench.report import Figure, at_least, at_most, percentile, sized, write
 from headgate.apps.stores.simulator import ShopOptions, Simulator, serve
 from headgate.apps.stores.simulator.oracle import ids
@@ -126,19 +127,6 @@ async def _send(base: str, deliveries: Signed) -> tuple[list[float], int]:
     return took, refused
 
 
-async def _until_up(base: str) -> None:
-    async with aiohttp.ClientSession(base) as session:
-        for _ in range(300):
-            try:
-                async with session.get("/health") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.2)
-    raise RuntimeError("the server did not start")
-
-
 async def _process(command: str, environment: dict[str, str]) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headgate", command, env={**os.environ, **environment}, stdin=asyncio.subprocess.DEVNULL
@@ -182,7 +170,7 @@ async def measure() -> list[Figure]:
             }
             processes = [await _process("serve", environment), await _process("work", environment)]
             try:
-                await _until_up(base)
+                await until_up(base)
                 deliveries = _sign({domain: objects for domain, (_, objects) in told.items()}, count)
                 spawn.Process(target=_generate, args=(base, deliveries, theirs), daemon=True).start()
                 took, refused = await asyncio.to_thread(ours.recv)

@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import multiprocessing
-import os
 import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +21,7 @@ import aiohttp
 
 from bench import report
 from bench._database import fresh_database
+from bench._server import served
 from headgate.base import log
 from headgate.db import Database
 from tests import ticket_market as market
@@ -45,44 +43,11 @@ PATHS = (
 )
 
 
-def _serve(url: str, port: int) -> None:
-    """A server process over `url`, until it is told to end."""
-    import uvicorn
-
+def _application(db: Database) -> Any:
     from headgate.base.settings import Settings
     from headgate.server import create_app
 
-    async def run() -> None:
-        log.configure(level="error")
-        async with await Database.open(url, min_size=4, max_size=10) as db:
-            app = create_app(Settings(_env_file=None, jwt_secret=SECRET), db)  # type: ignore[call-arg]
-            config = uvicorn.Config(
-                app, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=1
-            )
-            await uvicorn.Server(config).serve()
-
-    import uvloop
-
-    uvloop.run(run())
-
-
-@contextlib.asynccontextmanager
-async def _server(url: str) -> AsyncIterator[str]:
-    port = 20_000 + os.getpid() % 20_000
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(url, port), daemon=True)
-    process.start()
-    base = f"http://127.0.0.1:{port}"
-    try:
-        async with aiohttp.ClientSession() as session:
-            for _ in range(300):
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(base + "/health"):
-                        break
-                await asyncio.sleep(0.1)
-        yield base
-    finally:
-        process.terminate()
-        process.join(10)
+    return create_app(Settings(_env_file=None, jwt_secret=SECRET), db)  # type: ignore[call-arg]
 
 
 async def _fill(db: Database, events: int, listings: int, hours: int) -> None:
@@ -149,7 +114,7 @@ async def measure(options: argparse.Namespace) -> tuple[list[report.Figure], dic
     async with fresh_database(everything=True) as url, await Database.open(url, max_size=4) as db:
         await _fill(db, options.events, options.listings, options.hours)
         await db.execute("analyze")
-        async with _server(url) as base:
+        async with served(url, _application) as base:
             await _load(base, options.events, options.pause, 2)
             ingest = asyncio.create_task(
                 _ingest(db, options.events, options.listings, options.polls_per_s, counts)
