@@ -16,7 +16,7 @@ from headgate.apps.stores.app import app
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.simulator import ledger
 from headgate.apps.stores.simulator.options import ShopOptions
-from headgate.apps.stores.simulator.oracle import ids, orders_table
+from headgate.apps.stores.simulator.oracle import changed, ids, orders_table, stock
 from headgate.apps.stores.simulator.server import CLIENT_ID, CLIENT_SECRET, Simulator, running
 from headgate.apps.stores.tokens import Grant, Tokens
 from headgate.db import Database
@@ -131,12 +131,32 @@ class Synced:
                 found.append(f"{kind}: {len(theirs - ours)} missing, such as {min(theirs - ours)}")
             if ours - theirs:
                 found.append(f"{kind}: {len(ours - theirs)} too many, such as {min(ours - theirs)}")
-        levels = await self.db.fetch_value(
-            "select count(*) from public.shop_inventory_levels where connection_id = %s", [self.connection]
+        return found + await self._age() + await self._stock() + await self._money()
+
+    async def _age(self) -> list[str]:
+        """Objects that stayed, or went back, to an older state."""
+        found: list[str] = []
+        for kind, theirs in changed(self.outlet.shop).items():
+            rows = await self.db.fetch_all(
+                f"select shopify_id, extract(epoch from updated_at)::bigint as at from public.{TABLES[kind]}"
+                " where connection_id = %s",
+                [self.connection],
+            )
+            late = [r["shopify_id"] for r in rows if theirs.get(r["shopify_id"], r["at"]) != r["at"]]
+            if late:
+                found.append(f"{kind}: {len(late)} of another time, such as {min(late)}")
+        return found
+
+    async def _stock(self) -> list[str]:
+        rows = await self.db.fetch_all(
+            "select inventory_item_id, location_id, available from public.shop_inventory_levels"
+            " where connection_id = %s",
+            [self.connection],
         )
-        if levels < len(oracle["inventory_levels"]):
-            found.append(f"inventory: {levels} of {len(oracle['inventory_levels'])}")
-        return found + await self._money()
+        ours = {(row["inventory_item_id"], row["location_id"]): row["available"] for row in rows}
+        theirs = stock(self.outlet.shop)
+        wrong = [place for place, pieces in theirs.items() if ours.get(place) != pieces]
+        return [f"inventory: {len(wrong)} of {len(theirs)} differ, such as {min(wrong)}"] if wrong else []
 
     async def _money(self) -> list[str]:
         found: list[str] = []

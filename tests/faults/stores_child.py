@@ -42,7 +42,7 @@ STATEMENTS = {
     "submitted": r"set state = 'submitted'",
     "polled": r"set state = .*remote_status",
     "downloaded": r"set bytes = ",
-    "promote": r"control\.apply_batch",
+    "promote": r"promote_batch",
     "finish": r"expected_after = ",
     "apply": r"stores\.apply_objects",
     "delete": r"stores\.apply_delete",

@@ -310,6 +310,10 @@ class Storm:
                 options["delay_s"] = 0.8
             if name == "scope_read_all_orders":
                 continue  # lost in the midst of the storm
+            if (
+                name == "refresh_response_lost"
+            ):  # nothing is refreshed within an hour unless a token ends early
+                self.simulator.control.order_fault({"fault": "token_expired", **options})
             self.simulator.control.order_fault({"fault": name, **options})
         if self._has("DATABASE_FULL"):
             until = f"{time.time() + self.dice.uniform(0.3, 1.2):.3f}"
@@ -380,12 +384,14 @@ class Storm:
         if point:
             nth = 1 if point in ("submit", "download", "promote") else self.dice.choice((1, 1, 2))
             plan = {"point": point, "nth": nth, "how": self.dice.choice(WAYS), "seed": self.report.seed}
+        if point in _POINT_OF.values() and not await self.db.fetch_value(OPEN):
+            await self.synced(self.connections[0]).begin()  # all was done before the one that is to die came
         worker = await self.start(kill=plan)
         while_s = self.dice.uniform(0.15, 0.7)
         if self.dice.random() < 0.5:
             await asyncio.sleep(0.1)
             self.outlet.live.run(self.dice.randint(1, 5))
-        if plan and await worker.gone(2.5 if point in _POINT_OF.values() else 0.9):
+        if plan and await worker.gone(6.0 if point in _POINT_OF.values() else 0.9):
             self.report.kills.append(f"{point}/{plan['nth']}/{plan['how']}")
         else:
             if not plan:
@@ -485,6 +491,7 @@ class Storm:
         return found
 
 
+OPEN = "select exists (select from stores.bulk_operations where finished_at is null)"
 STUCK = {
     "runs never ended": "select count(*) from stores.sync_runs where state = 'running'",
     "operations of an open run never ended": "select count(*) from stores.bulk_operations where finished_at is null",

@@ -30,6 +30,12 @@ DELETIONS_LOST = """
 create or replace function stores.apply_delete(p_connection bigint, p_kind text, p_id bigint) returns boolean
 language sql as $$ select false $$;
 """
+#: Orders change, but not the time of their last change.
+CHANGES_LOST = """
+create function public.stay() returns trigger language plpgsql as $$
+begin new.updated_at := old.updated_at; return new; end $$;
+create trigger stay before update on public.shop_orders for each row execute function public.stay();
+"""
 
 
 async def storms(cluster: TestCluster, seeds: Iterable[int], patch: str = "") -> list[Report]:
@@ -64,7 +70,9 @@ async def test_what_a_lost_scope_hides_is_not_deleted_and_a_shop_that_comes_back
     assert [str(report) for report in reports if report.wrong] == []
 
 
-@pytest.mark.parametrize("patch", [ROWS_LOST, DELETIONS_LOST], ids=["rows lost", "deletions lost"])
+@pytest.mark.parametrize(
+    "patch", [ROWS_LOST, DELETIONS_LOST, CHANGES_LOST], ids=["rows lost", "deletions lost", "changes lost"]
+)
 async def test_storm_notices_a_product_that_is_broken(cluster: TestCluster, patch: str) -> None:
     seeds = [s for s in range(1000) if "deleted_during_bulk" in faults_of(s)][:3]
     reports = await storms(cluster, seeds, patch)

@@ -61,3 +61,28 @@ def ids(shop: Shop) -> dict[str, list[str]]:
                 for place in range(shop.options.locations)
             ]
     return {kind: sorted(values) for kind, values in found.items()}
+
+
+def changed(shop: Shop) -> dict[str, dict[int, int]]:
+    """When each object last changed, in seconds since 1970: kind → number → updatedAt."""
+    variants = {
+        shop.variant_id(variant.key): variant.updated_at
+        for product in shop.products
+        for variant in product.variants
+    }
+    return {
+        "orders": {shop.numbers.make(order.index): order.updated_at for order in shop.orders},
+        "customers": {shop.numbers.make(c.index): c.updated_at for c in shop.customers},
+        "products": {shop.numbers.make(p.index): p.updated_at for p in shop.products},
+        "variants": variants,
+    }
+
+
+def stock(shop: Shop) -> dict[tuple[int, int], int]:
+    """What is available: (number of the inventory item, number of the location) → pieces."""
+    return {
+        (shop.variant_id(variant.key), shop.location_id(place)): pieces
+        for product in shop.products
+        for variant in product.variants
+        for place, pieces in enumerate(variant.stock)
+    }
