@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
 
+from bench import _cpu
 from bench._database import fresh_database
 from bench._server import until_up
 from bench.report import Figure, at_least, at_most, percentile, sized, write
@@ -172,9 +173,26 @@ async def measure() -> list[Figure]:
             try:
                 await until_up(base)
                 deliveries = _sign({domain: objects for domain, (_, objects) in told.items()}, count)
+                backend = await db.fetch_value("select pg_backend_pid()")
+                pids = {
+                    "server": processes[0].pid,
+                    "worker": processes[1].pid,
+                    "simulated Shopify": simulator.pid or 0,
+                    "PostgreSQL": _cpu.parent(backend),
+                }
+                before = _cpu.seconds(pids)
                 spawn.Process(target=_generate, args=(base, deliveries, theirs), daemon=True).start()
                 took, refused = await asyncio.to_thread(ours.recv)
-                return await _figures(db, took, refused, count)
+                figures = await _figures(db, took, refused, count)
+                after = _cpu.seconds(pids)
+                return figures + [
+                    Figure(
+                        name=f"CPU of {name}, a webhook",
+                        value=1000 * (after[name] - before[name]) / count,
+                        unit="ms",
+                    )
+                    for name in pids
+                ]
             finally:
                 for process in processes:
                     if process.returncode is None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from headgate.apps.stores.answers import Refusal
 from headgate.apps.stores.topics import TOPICS, wanted
-from headgate.apps.stores.webhooks import moment, readable
+from headgate.apps.stores.webhooks import MOST, Inbox, moment, readable, together
+from headgate.apps.stores.webhooks import read as read_delivery
 from headgate.db import Database
 from tests import stores_shop as shop
+
+
+def lowered(one: shop.Delivery) -> dict[str, str]:
+    return {name.lower(): value for name, value in one.headers().items()}
+
+
+async def take(inbox: Inbox, *given: shop.Delivery) -> list[str]:
+    """What becomes of deliveries that arrive in one moment."""
+    tasks = [asyncio.create_task(inbox.take(lowered(one), one.body)) for one in given]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    return [one if isinstance(one, str) else type(one).__name__ for one in found]
 
 
 async def rows(db: Database) -> list[dict[str, Any]]:
@@ -126,6 +140,73 @@ async def test_what_shopify_signed_is_never_refused_for_what_it_says(database: D
     assert [row["state"] for row in kept] == ["received", "received", "failed", "failed", "failed", "failed"]
     assert kept[0]["payload"] == {"id": 1, "note": "a\ufffdb"}
     assert all(row["note"] for row in kept)
+
+
+async def test_what_arrives_together_is_kept_together_and_each_is_told_its_own(database: Database) -> None:
+    await shop.connection(database, await shop.brand(database, shop.someone()))
+    inbox = Inbox(database, shop.settings())
+    await take(inbox, kept := shop.Delivery("orders/updated", {"id": 1}))
+    many = [shop.Delivery("orders/updated", {"id": n}) for n in range(100, 100 + 2 * MOST)]
+    twin = shop.Delivery("orders/updated", many[0].payload, event=many[0].event)
+    retried = shop.Delivery("orders/updated", many[1].payload, webhook=many[1].webhook)
+    same_body = shop.Delivery("orders/updated", many[2].payload)
+    forged = shop.Delivery("orders/updated", {"id": 9}, secret="another")
+    given = [*many, twin, retried, same_body, forged, kept]
+    found = await take(inbox, *given)
+    assert found == ["taken"] * len(many) + ["duplicate"] * 3 + ["Refusal", "duplicate"]
+    stored = await rows(database)
+    assert [row["event_id"] for row in stored] == [kept.event, *(one.event for one in many)]
+    assert [row["deliveries"] for row in stored] == [2, 2, 2, 2, *[1] * (len(many) - 3)]
+    commits = await database.fetch_all(
+        "select xmin::text as x, count(*) as n from stores.webhook_inbox group by 1"
+    )
+    assert max(row["n"] for row in commits) > MOST // 2, "they share commits"
+    await database.execute("update stores.webhook_inbox set received_at = received_at - interval '1 hour'")
+    other = shop.Delivery("orders/updated", many[5].payload)
+    assert await take(inbox, other, shop.Delivery("orders/updated", {"id": 2})) == ["Refusal", "taken"]
+
+
+async def test_one_that_cannot_be_kept_does_not_take_others_with_it(database: Database) -> None:
+    inbox = Inbox(database, shop.settings())
+    huge = shop.Delivery("orders/updated", {"id": 0})
+    body = b'{"id": 1, "price": 1e-200000}'  # finer than what numeric holds
+    headers = {name.lower(): value for name, value in huge.headers(body).items()}
+    before, after = (take(inbox, shop.Delivery("orders/updated", {"id": n})) for n in (1, 2))
+    found = await asyncio.gather(before, inbox.take(headers, body), after)
+    assert found == [["taken"], "unreadable", ["taken"]]
+    assert {row["state"] for row in await rows(database) if row["note"]} == {"failed"}
+    await database.execute(
+        "create function public.spoil() returns trigger language plpgsql as $$ begin"
+        " if new.topic = 'shop/update' then raise exception 'no'; end if; return new; end $$"
+    )
+    await database.execute(
+        "create trigger spoil before insert on stores.webhook_inbox for each row execute function public.spoil()"
+    )
+    topics = ("orders/create", "shop/update", "products/update")
+    found_again = await take(inbox, *(shop.Delivery(topic, {"id": 7}) for topic in topics))
+    assert found_again == ["taken", "RaiseException", "taken"]
+
+
+def test_no_two_of_one_name_are_kept_together() -> None:
+    made = [shop.Delivery("orders/updated", {"id": n}) for n in range(3)]
+    twin = shop.Delivery("orders/updated", {"id": 9}, event=made[0].event)
+    of_twin = shop.Delivery("orders/updated", {"id": 10}, webhook=twin.webhook)
+    given = [made[0], twin, of_twin, made[1], made[2]]
+
+    async def parted() -> tuple[list[str], list[str]]:
+        group, rest = together([read_delivery(lowered(one), one.body) for one in given])
+        return [one.row["webhook"] for one in group], [one.row["webhook"] for one in rest]
+
+    group, rest = asyncio.run(parted())
+    assert group == [one.webhook for one in made]
+    assert rest == [twin.webhook, twin.webhook], "and nothing overtakes what it repeats"
+
+
+async def test_replay_is_refused_before_it_is_kept_where_the_signature_is_missing(database: Database) -> None:
+    inbox = Inbox(database, shop.settings())
+    with pytest.raises(Refusal) as refused:
+        await inbox.take({}, b"{}")
+    assert refused.value.status == 401
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def router(services: Services) -> APIRouter:
         try:
             yield
         finally:
+            await desk.inbox.close()
             await desk.wire.close()
 
     made = APIRouter(prefix="/api", route_class=EnvelopeRoute, lifespan=lifespan, tags=["stores"])
