@@ -20,6 +20,7 @@ async def test_triggers_serve_where_the_log_does_not(tmp_path: Path) -> None:
         await apply_platform(embedded.admin_url())
         async with await Database.open(embedded.url()) as db:
             await serve(db)
+            await serve_every_key(db)
 
 
 async def serve(db: Database) -> None:
@@ -59,3 +60,47 @@ async def serve(db: Database) -> None:
         await again.wait_for("postgres_changes", 2)
         kinds = [(d["type"], (d.get("record") or d["old_record"])["id"]) for d in again.changes()]
         assert kinds == [last, ("INSERT", 20)]
+
+
+async def serve_every_key(db: Database) -> None:
+    """Keys of each kind that notes keep in a column of their own, and hostile names and values."""
+    kinds = {
+        "smallint": "7", "integer": "-2000000000", "bigint": "9000000000000000000", "text": "'a\"'',%s\\ü'",
+        "uuid": "'00000000-0000-0000-0000-00000000000a'", "timestamptz": "'2026-03-29 01:30:00.000001+00'",
+    }  # fmt: skip
+    async with db.connection() as conn:
+        for number, kind in enumerate(kinds):
+            name = f'"%s ""{number}"'
+            await conn.execute(
+                f'create table {name} ("k ""%%s" {kind} primary key, yes bool, raw bytea)'.encode()
+            )
+            await conn.execute(f"alter publication supabase_realtime add table {name}".encode())
+            await conn.execute(f"grant select on {name} to authenticated".encode())
+            await conn.execute(f"alter table {name} enable row level security".encode())
+            rule = '"k ""%%s" is not null and (select auth.uid()) is null'
+            await conn.execute(f"create policy mine on {name} for select using ({rule})".encode())
+        async with Server(db) as server, server.client() as client:
+            binding = {"event": "*", "schema": "public"}
+            await client.join("keys", token=token(), changes=[binding])
+            for number, value in enumerate(kinds.values()):
+                name = f'"%s ""{number}"'
+                for times, statement in enumerate(
+                    (
+                        f"insert into {name} values ({value}, true, '\\x00ff')",
+                        f"update {name} set yes = null",
+                        f"delete from {name}",
+                    )
+                ):
+                    await conn.execute(statement.encode())
+                    await client.wait_for("postgres_changes", 3 * number + times + 1)
+    changes = client.changes()
+    shown = {
+        "smallint": 7, "integer": -2000000000, "bigint": 9000000000000000000, "text": 'a"\',%s\\ü',
+        "uuid": "00000000-0000-0000-0000-00000000000a", "timestamptz": "2026-03-29T01:30:00.000001+00:00",
+    }  # fmt: skip
+    key = 'k "%%s'
+    for number, value in enumerate(shown.values()):
+        inserted, updated, deleted = changes[3 * number : 3 * number + 3]
+        assert inserted["record"] == {key: value, "yes": True, "raw": "\\x00ff"}, inserted
+        assert updated["record"] == {key: value, "yes": None, "raw": "\\x00ff"}, updated
+        assert [deleted["type"], deleted["old_record"]] == ["DELETE", {key: value}]

@@ -163,26 +163,33 @@ begin
     (select pg_get_userbyid(datdba) from pg_database where datname = current_database()));
 end $$;
 
--- piece: function realtime.note_changes
--- missing: to_regprocedure('realtime.note_changes()') is null and to_regrole('supabase_realtime_admin') is null
-create function realtime.note_changes() returns trigger language plpgsql security definer set search_path = '' as $$
+-- piece: columns of realtime.outbox for keys of one integer or uuid
+-- missing: to_regclass('realtime.outbox') is not null and to_regrole('supabase_realtime_admin') is null and not exists (select from pg_attribute where attrelid = to_regclass('realtime.outbox') and attname = 'numbers')
+-- An array of the key's own values is put together and read at a fraction of the cost of their texts.
+alter table realtime.outbox add numbers bigint[], add uuids uuid[];
+alter table realtime.outbox alter keys drop not null, alter numbers set storage external, alter uuids set storage external;
+comment on column realtime.outbox.keys is 'Keys of any other shape: a list of texts for each key column.';
+
+-- piece: function realtime.note_keys
+-- missing: to_regprocedure('realtime.note_keys()') is null and to_regrole('supabase_realtime_admin') is null
+create function realtime.note_keys() returns trigger language plpgsql security definer set search_path = '' as $$
 declare
-  noted pg_catalog.json;
+  noted bigint;
 begin
-  -- The trigger's argument has json_agg of each key column, quoted when the trigger was made: a list for each column.
+  -- The trigger's arguments: the column for these keys, and their aggregate, quoted when the trigger was made.
   execute pg_catalog.format(
-    'select case when pg_catalog.count(*) > 0 then pg_catalog.json_build_array(%s) end from changed', tg_argv[0])
-    into noted;
-  if noted is not null then
-    insert into realtime.outbox (relation, kind, keys) values (tg_relid, pg_catalog.left(tg_op, 1)::"char", noted);
+    'insert into realtime.outbox (relation, kind, %I) select $1, $2, %s from changed having pg_catalog.count(*) > 0',
+    tg_argv[0], tg_argv[1]) using tg_relid, pg_catalog.left(tg_op, 1)::"char";
+  get diagnostics noted = row_count;
+  if noted > 0 then
     perform pg_catalog.pg_notify('headgate_outbox', '');
   end if;
   return null;
 end $$;
-comment on function realtime.note_changes() is 'Notes the keys that a statement changed.';
-revoke all on function realtime.note_changes() from public;
+comment on function realtime.note_keys() is 'Notes the keys that a statement changed.';
+revoke all on function realtime.note_keys() from public;
 do $$
 begin
-  execute format('alter function realtime.note_changes() owner to %I',
+  execute format('alter function realtime.note_keys() owner to %I',
     (select pg_get_userbyid(datdba) from pg_database where datname = current_database()));
 end $$;

@@ -18,12 +18,14 @@ import structlog
 from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
 from headgate.base.tasks import ended
-from headgate.db import SQL, Connection, Database, Identifier, Literal, errors
+from headgate.db import SQL, Composed, Connection, Database, Identifier, Literal, errors
 from headgate.db.connect import connect
+from headgate.surface.realtime import policies
 from headgate.surface.realtime.feed import PUBLICATION, FeedError
 from headgate.surface.realtime.pgoutput import Change, Position, Relation, Texts, Transaction
 
 _KINDS = {"I": "INSERT", "U": "UPDATE", "D": "DELETE"}
+_PLACES = ("numbers", "uuids", "keys")  # columns of the outbox, one of which has a note's keys
 _VERBS = {"i": "insert", "u": "update", "d": "delete"}
 _LOOK_S = 0.5
 _CARE_S = 5.0
@@ -33,14 +35,17 @@ _FORM = "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set intervalstyle = '
 log = structlog.get_logger(__name__)
 
 _MISSING = """
-select t.schemaname::text as schema, t.tablename::text as table,
-  (select string_agg(format('pg_catalog.json_agg(%%I)', a.attname), ', ' order by k.n) from pg_index i,
-     unnest(i.indkey) with ordinality as k (attnum, n), pg_attribute a
-   where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = k.attnum) as keys
+select t.schemaname::text as schema, t.tablename::text as table, k.kinds,
+  case when k.kinds = '{20}' or k.kinds = '{21}' or k.kinds = '{23}' then 'numbers'
+    when k.kinds = '{2950}' then 'uuids' when k.kinds is not null then 'keys' end as place, k.names
 from pg_publication_tables t join pg_namespace n on n.nspname = t.schemaname
 join pg_class c on c.relnamespace = n.oid and c.relname = t.tablename
-where t.pubname = %s and not exists (
-  select from pg_trigger g where g.tgrelid = c.oid and g.tgname = 'headgate_note_d')"""
+cross join lateral (select array_agg(a.atttypid::int8 order by p.n) as kinds,
+    array_agg(a.attname::text order by p.n) as names
+  from pg_index i, unnest(i.indkey) with ordinality as p (attnum, n), pg_attribute a
+  where i.indrelid = c.oid and i.indisprimary and a.attrelid = c.oid and a.attnum = p.attnum) k
+where t.pubname = %s and not exists (select from pg_trigger g where g.tgrelid = c.oid and g.tgname = 'headgate_note_d'
+  and g.tgfoid = 'realtime.note_keys()'::regprocedure)"""
 
 _EXTRA = """
 select n.nspname::text as schema, c.relname::text as table from pg_trigger g
@@ -76,21 +81,31 @@ async def make_triggers(db: Database) -> None:
     """Put triggers on published tables that have none. A table without primary key, or not ours, is passed over."""
     for row in await db.fetch_all(_MISSING, [PUBLICATION]):
         name = f"{row['schema']}.{row['table']}"
-        if not row["keys"]:
+        if not row["place"]:
             log.warning("realtime_table_without_key", table=name)
             continue
         try:
             async with db.transaction() as conn:
+                keys = _aggregate(row["place"], row["names"]).as_string(conn)
                 for letter, verb in _VERBS.items():
                     image = "old" if letter == "d" else "new"
                     await conn.execute(
                         SQL(
-                            f"create trigger headgate_note_{letter} after {verb} on {{}} referencing {image} table"
-                            " as changed for each statement execute function realtime.note_changes({})"
-                        ).format(Identifier(row["schema"], row["table"]), Literal(row["keys"]))
+                            f"create or replace trigger headgate_note_{letter} after {verb} on {{}} referencing {image}"
+                            " table as changed for each statement execute function realtime.note_keys({}, {})"
+                        ).format(Identifier(row["schema"], row["table"]), row["place"], keys)
                     )
         except errors.Error as error:
             log.warning("realtime_table_not_watched", table=name, reason=str(error))
+
+
+def _aggregate(place: str, names: list[str]) -> Composed:
+    """What puts the keys of a statement's rows together for a column of the outbox."""
+    if place == "keys":
+        lists = [SQL("pg_catalog.json_agg({})").format(Identifier(name)) for name in names]
+        return SQL("pg_catalog.json_build_array({})").format(SQL(", ").join(lists))
+    cast = SQL("::pg_catalog.int8" if place == "numbers" else "")
+    return SQL("pg_catalog.array_agg({}{})").format(Identifier(names[0]), cast)
 
 
 class OutboxReader:
@@ -100,7 +115,7 @@ class OutboxReader:
         self._conn = conn
         self.position = start
         self._notes: deque[dict[str, Any]] = deque()
-        self._tables: dict[int, tuple[Relation, SQL | Any] | None] = {}
+        self._tables: dict[tuple[int, str], tuple[Relation, tuple[str, ...], Composed]] = {}
 
     async def read(self, most: int = 500) -> list[Change]:
         """The next changes; an empty list if there are none for a moment."""
@@ -121,53 +136,64 @@ class OutboxReader:
         self.position = max(
             self.position, (note["xid"], (note["id"] << _ROW_BITS) + note["first"] + len(note["keys"]))
         )
-        return [change for change in changes if change is not None]
+        return changes
 
     async def _look(self, most: int) -> None:
         xid, number = self.position
         rows = await (
             await self._conn.execute(
-                "select xid::text::bigint as xid, id, relation::bigint as relation, kind::text as kind, keys,"
-                " (extract(epoch from noted_at) * 1000)::bigint as at"
+                "select xid::text::bigint as xid, id, relation::bigint as relation, kind::text as kind, keys, numbers,"
+                " uuids::text[] as uuids, (extract(epoch from noted_at) * 1000)::bigint as at"
                 " from realtime.outbox where kind <> 'p' and (xid, id) >= (%s::text::xid8, %s)"
                 " and xid < pg_snapshot_xmin(pg_current_snapshot()) order by xid, id limit %s",
                 [str(xid), number >> _ROW_BITS, most],
             )
         ).fetchall()
         for row in rows:
-            keys = list(zip(*row["keys"], strict=True))  # from a list for each column to one for each row
+            place = next(place for place in _PLACES if row[place] is not None)
+            keys = row[place]
+            if place == "keys":
+                keys = list(zip(*keys, strict=True))  # from a list for each column to one for each row
             if (row["xid"], (row["id"] << _ROW_BITS) + len(keys)) > self.position:
-                self._notes.append({**row, "keys": keys, "first": 0})
+                self._notes.append({**row, "keys": keys, "place": place, "first": 0})
 
-    async def _changes(self, note: dict[str, Any]) -> list[Change | None]:
-        table = await self._table(note["relation"])
+    async def _changes(self, note: dict[str, Any]) -> list[Change]:
+        table = await self._table(note["relation"], note["place"])
         if table is None:
             return []
-        relation, query = table
+        relation, names, query = table
         transaction = Transaction(note["xid"], _iso(note["at"]))
-        rows = await (await self._conn.execute(query, [orjson.dumps(note["keys"]).decode()])).fetchall()
-        found: list[Change | None] = []
-        for row in rows:
-            texts: Texts = dict(zip(relation.columns, row["texts"], strict=True))
-            number = (note["id"] << _ROW_BITS) + note["first"] + row["n"]
-            place = (transaction, number)
-            if note["kind"] == "D":
-                old = dict(zip(row["names"], row["keys"], strict=True))
-                found.append(Change.made(relation, "DELETE", place, (None, old)))
-            elif row["present"]:
-                found.append(Change.made(relation, _KINDS[note["kind"]], place, (texts, None)))
+        keys = orjson.dumps(note["keys"]).decode() if note["place"] == "keys" else note["keys"]
+        result = (await self._conn.execute(query, [keys])).pgresult
+        assert result is not None  # noqa: S101 - the query has just been executed
+        get, first = result.get_value, (note["id"] << _ROW_BITS) + note["first"]
+        deleted = note["kind"] == "D"
+        columns, start = (names, 2) if deleted else (relation.columns, 2 + len(names))
+        found: list[Change] = []
+        for row in range(result.ntuples):
+            if not deleted and get(row, 1) != b"t":
+                continue
+            # as PostgreSQL sent them: what the types' output functions write
+            values = [get(row, n) for n in range(start, start + len(columns))]
+            texts: Texts = dict(zip(columns, [v if v is None else v.decode() for v in values], strict=True))
+            images = (None, texts) if deleted else (texts, None)
+            place = (transaction, first + int(get(row, 0) or 0))
+            found.append(Change.made(relation, _KINDS[note["kind"]], place, images))
         return found
 
-    async def _table(self, oid: int) -> tuple[Relation, Any] | None:
+    async def _table(self, oid: int, place: str) -> tuple[Relation, tuple[str, ...], Composed] | None:
         row = await (await self._conn.execute(_TABLE, [oid])).fetchone()
         if row is None or not row["keys"]:
             return None
-        known = self._tables.get(oid)
+        known = self._tables.get((oid, place))
         shape = (tuple(row["columns"]), tuple(row["oids"]))
-        if known is not None and (known[0].columns, known[0].type_oids) == shape:
+        if known is not None and (known[0].columns, known[0].type_oids, known[1]) == (
+            *shape,
+            tuple(row["keys"]),
+        ):
             return known
         relation = Relation(oid, row["schema"], row["table"], *shape, frozenset(row["keys"]))
-        found = self._tables[oid] = (relation, _rows_by_key(row))
+        found = self._tables[oid, place] = (relation, tuple(row["keys"]), _rows_by_key(row, place))
         return found
 
     def close(self) -> None:
@@ -175,33 +201,34 @@ class OutboxReader:
         self._conn.pgconn.finish()
 
 
-def _rows_by_key(table: dict[str, Any]) -> Any:
-    """The query: key array → number, key texts, whether the row is there, its texts; all by the types' output."""
-
-    def text(value: Any) -> Any:
-        return SQL("case when {0} is not null then format('%%s', {0}) end").format(value)
-
+def _rows_by_key(table: dict[str, Any], place: str) -> Composed:
+    """The query: keys as the note has them → number, whether the row is there, the keys, the row."""
     names = [Identifier(f"k{n}") for n in range(len(table["keys"]))]
+    if place == "keys":
+        source = SQL("jsonb_array_elements(%s::jsonb)")
+        values = [SQL("(e ->> {})").format(Literal(n)) for n in range(len(names))]
+    else:
+        source = SQL("unnest(%s::bigint[])" if place == "numbers" else "unnest(%s::uuid[])")
+        values = [SQL("e").format()]
     parts = [
-        SQL("(e ->> {})::{} as {}").format(Literal(n), SQL(kind), names[n])
-        for n, kind in enumerate(table["kinds"])
+        SQL("{}::{} as {}").format(value, SQL(kind), name)
+        for value, kind, name in zip(values, table["kinds"], names, strict=True)
     ]
     joined = SQL(" and ").join(
-        SQL("t.{} = k.{}").format(Identifier(key), name)
+        SQL("t.{} = k.{}").format(policies.identifier(key), name)
         for key, name in zip(table["keys"], names, strict=True)
     )
-    columns = [SQL("t.{}").format(Identifier(c)) for c in table["columns"]]
     return SQL(
-        "select k.n, array[{names}]::text[] as names, array[{keys}]::text[] as keys, t.{key} is not null as present,"
-        " array[{texts}]::text[] as texts from (select n, {parts} from jsonb_array_elements(%s::jsonb)"
-        " with ordinality as x (e, n)) k left join {table} t on {joined} order by k.n"
+        "select k.n, t.{key} is not null as present, {names}, {columns}"
+        " from (select n, {parts} from {source} with ordinality as x (e, n)) k"
+        " left join {table} t on {joined} order by k.n"
     ).format(
-        names=SQL(", ").join(Literal(k) for k in table["keys"]),
-        keys=SQL(", ").join(text(SQL("k.{}").format(n)) for n in names),
-        key=Identifier(table["keys"][0]),
-        texts=SQL(", ").join(text(c) for c in columns),
+        key=policies.identifier(table["keys"][0]),
+        names=SQL(", ").join(SQL("k.{}").format(name) for name in names),
+        columns=SQL(", ").join(SQL("t.{}").format(policies.identifier(c)) for c in table["columns"]),
         parts=SQL(", ").join(parts),
-        table=Identifier(table["schema"], table["table"]),
+        source=source,
+        table=policies.identifier(table["schema"], table["table"]),
         joined=joined,
     )
 
@@ -294,7 +321,7 @@ class OutboxFeed:
             "   and noted_at < now() - make_interval(secs => %s) returning xid),"
             " top as (select max(xid) as xid from gone),"
             " older as (delete from realtime.outbox o using top where o.kind = 'p' and o.xid < top.xid)"
-            " insert into realtime.outbox (xid, relation, kind, keys) select xid, 0, 'p', '[]' from top"
+            " insert into realtime.outbox (xid, relation, kind) select xid, 0, 'p' from top"
             " where xid is not null",
             [self._keep_s],
         )

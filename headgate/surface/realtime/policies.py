@@ -125,10 +125,15 @@ async def evaluate(
         "select headgate_number from jsonb_array_elements(%s::jsonb) with ordinality"
         " as headgate_row(headgate_document, headgate_number),"
         " lateral jsonb_populate_record(null::{table}, headgate_document) as {name} where "
-    ).format(table=Identifier(schema, table), name=Identifier(table)) + SQL(rules.test.replace("%", "%%"))
+    ).format(table=identifier(schema, table), name=identifier(table)) + SQL(rules.test.replace("%", "%%"))
     for row in await (await conn.execute(query, [orjson.dumps(documents).decode()])).fetchall():
         seen[chosen[row["headgate_number"] - 1]] = True
     return seen
+
+
+def identifier(*parts: str) -> Identifier:
+    """A quoted name for a query with placeholders, where the driver reads a percent sign as one."""
+    return Identifier(*(part.replace("%", "%%") for part in parts))
 
 
 @dataclass(frozen=True)
