@@ -150,21 +150,22 @@ async def _levels(shopify: Shopify, product: Mapping[str, Any]) -> AsyncIterator
 
 async def refund_lines(
     shopify: Shopify, ids: Sequence[int]
-) -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
-    """The lines of refunds, one refund after the other."""
+) -> AsyncIterator[tuple[list[int], list[dict[str, Any]]]]:
+    """The lines of refunds, each refund's whole, some refunds at a time; a refund that is gone has none."""
     for start in range(0, len(ids), 10):
-        batch = ids[start : start + 10]
+        batch = list(ids[start : start + 10])
         gids = [f"gid://shopify/Refund/{one}" for one in batch]
         nodes = (await shopify.query(documents.REFUNDS, {"ids": gids, "after": None}))["nodes"]
-        for number, gid, first in zip(batch, gids, nodes, strict=True):
-            node, found = first, []
+        found: list[dict[str, Any]] = []
+        for gid, first in zip(gids, nodes, strict=True):
+            node = first
             while node:
                 found += [{**line, "__parentId": gid} for line in node["refundLineItems"]["nodes"]]
                 after = flatten.more(node, "refundLineItems")
                 if not after:
                     break
                 (node,) = (await shopify.query(documents.REFUNDS, {"ids": [gid], "after": after}))["nodes"]
-            yield number, found
+        yield batch, found
 
 
 async def all_ids(shopify: Shopify, entity: str) -> set[int]:

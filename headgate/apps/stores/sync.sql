@@ -27,7 +27,7 @@ select stores.apply_objects(%(connection)s, %(lines)s, %(read_at)s) as counts
 select stores.apply_delete(%(connection)s, %(kind)s, %(id)s) as gone
 
 -- name: apply_refund_lines
-select stores.apply_refund_lines(%(connection)s, %(refund)s, %(lines)s)
+select stores.apply_refund_lines(%(connection)s, %(refunds)s, %(lines)s)
 
 -- name: milestone
 select stores.move_milestone(%(connection)s, %(label)s, %(status)s, %(detail)s, %(error)s, %(total)s)

@@ -50,9 +50,9 @@ async def read_refunds(ctx: JobContext, shopify: Shopify, *, batch: int = 100) -
         rows = await ctx.db.fetch_all(Q.unread_refunds, params)
         if not rows:
             return
-        async for number, lines in paging.refund_lines(shopify, [row["shopify_id"] for row in rows]):
+        async for numbers, lines in paging.refund_lines(shopify, [row["shopify_id"] for row in rows]):
             async with ctx.transaction() as conn:
-                given = {"connection": shopify.id, "refund": number, "lines": Jsonb(lines)}
+                given = {"connection": shopify.id, "refunds": numbers, "lines": Jsonb(lines)}
                 await conn.execute(Q.apply_refund_lines, given)
 
 
