@@ -28,11 +28,11 @@ LABELS = ("connected", "recent", "orders", "customers", "products", "reconciled"
 PAGES = {
     "sales": ("Sales", ".uplot canvas"),
     "orders": ("Orders", "table"),
-    "orders/7000": ("Order", "text=ledger ties"),
+    "orders/7000": ("Order #1000", "text=ties to Shopify"),
     "customers": ("Customers", "table"),
     "products": ("Products", "table"),
     "inventory": ("Inventory", "table"),
-    "reconciliation": ("Reconciliation", "text=Something is open"),
+    "reconciliation": ("Reconciliation", "text=Orders that do not tie"),
     "progress": ("Sync", "headgate-sync-progress"),
     "webhooks": ("Webhooks", "table"),
     "connect": ("Shops", "table"),

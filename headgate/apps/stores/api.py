@@ -136,6 +136,15 @@ def _add_brands(made: APIRouter, desk: Desk) -> None:
             await enqueue(conn, "stores.webhooks_repair", {"connection_id": number}, unique=str(number))
         return answer({"success": True, "data": {"id": number, "state": "queued"}}, 202)
 
+    @made.post("/stores/connections/{number}/reconcile", status_code=202, summary="Compare with Shopify now")
+    async def reconcile(request: Request, number: Number) -> Response:
+        """Adds a comparison to the queue; one that waits or runs already is enough."""
+        await _own(desk, request, number)
+        async with desk.db.transaction() as conn:
+            args = {"connection_id": number}
+            await enqueue(conn, "stores.reconcile", args, unique=str(number), priority=20)
+        return answer({"success": True, "data": {"id": number, "state": "queued"}}, 202)
+
 
 async def _own(desk: Desk, request: Request, number: int) -> str:
     """The shop of a live connection that the caller may manage. Raises Refusal 404 or 403."""

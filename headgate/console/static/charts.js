@@ -84,8 +84,8 @@ export function TimeChart({ times, lines, bands = [], height = 260, format, titl
       width, height, padding: [10, 22, 0, 0], legend: { show: false },
       tzDate: tz ? (ts) => uPlot.tzDate(new Date(ts * 1000), tz) : undefined,
       cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false }, sync: group ? { key: group } : undefined },
-      scales: { x: { time: !linear }, y: { range: (u, lo, hi) => spanOf(lo, hi, zero) } },
-      axes: [axis({ space: 76, size: 32, grid: { show: false }, ...(linear ? { incrs: [1, 2, 5, 7, 14, 30, 60, 90] } : {}), values: (u, ticks) => (linear ? ticks.map((v) => (v === 0 ? "event" : `${-v} d`)) : clockTicks(ticks, tz)) }), axis({ size: 58, space: 44, values: (u, ticks) => ticks.map((v) => now.current.format(v)) })],
+      scales: { x: { time: !linear, range: (u, lo, hi) => room(now.current.lines, u.data[0], lo, hi) }, y: { range: (u, lo, hi) => spanOf(lo, hi, zero) } },
+      axes: [axis({ space: 76, size: 32, grid: { show: false }, ...(linear ? { incrs: [1, 2, 5, 7, 14, 30, 60, 90] } : {}), values: (u, ticks) => (linear ? ticks.map((v) => (v === 0 ? "event" : `${-v} d`)) : clockTicks(ticks, tz)) }), axis({ size: widest, space: 44, values: (u, ticks) => ticks.map((v) => now.current.format(v)) })],
       series: [{}, ...lines.map(stroke)],
       bands: bands.map(([hi, lo, token]) => ({ series: [hi + 1, lo + 1], fill: colour(token) })),
       hooks: {
@@ -102,9 +102,25 @@ export function TimeChart({ times, lines, bands = [], height = 260, format, titl
     <div class="plot" ref=${box} style=${{ height: `${height}px` }}></div><div class="tip" ref=${tip}></div></div>`;
 }
 
+/** As wide as the longest label of a value axis needs. */
+function widest(u, values, index, cycle) {
+  const mine = u.axes[index];
+  if (cycle > 1) return mine._size;
+  u.ctx.font = mine.font[0];
+  const text = Math.max(0, ...(values || []).map((value) => u.ctx.measureText(value).width)) / devicePixelRatio;
+  return Math.max(58, Math.ceil(text) + mine.gap + 6);
+}
+
+/** Bars that stand on their time need half of one's width at both ends. */
+function room(lines, times, lo, hi) {
+  if (times.length < 2 || !lines.some((line) => line.kind === "bars" && line.align === 0)) return [lo, hi];
+  const half = (times[1] - times[0]) / 2;
+  return [lo - half, hi + half];
+}
+
 function spanOf(lo, hi, zero) {
   if (lo == null || hi == null) return [0, 1];
-  if (zero) return [0, hi > 0 ? hi * 1.08 : 1];
+  if (zero) return [lo < 0 ? lo * 1.08 : 0, hi > 0 ? hi * 1.08 : lo < 0 ? 0 : 1];
   const pad = Math.max((hi - lo) * 0.12, Math.abs(hi) * 0.05, 0.5);
   return [Math.max(0, lo - pad), hi + pad];
 }
@@ -152,7 +168,7 @@ export function Legend({ items }) {
 export function AsTable({ head, rows }) {
   return html`<details class="data"><summary>Numbers as a table</summary><div class="tablewise" tabindex="0"><table>
     <thead><tr>${head.map((h, i) => html`<th key=${h} class=${i ? "num" : ""} scope="col">${h}</th>`)}</tr></thead>
-    <tbody>${rows.slice(-300).reverse().map((row) => html`<tr key=${row[0]}>${row.map((cell, i) => html`<td class=${i ? "num" : "nowrap"}>${cell}</td>`)}</tr>`)}</tbody>
+    <tbody>${rows.slice(-1100).reverse().map((row) => html`<tr key=${row[0]}>${row.map((cell, i) => html`<td class=${i ? "num" : "nowrap"}>${cell}</td>`)}</tr>`)}</tbody>
   </table></div></details>`;
 }
 

@@ -2,23 +2,28 @@
 import { html, useEffect, useRef, useState } from "../../static/names.js";
 import { client } from "../../static/client.js";
 import { Badge, Failure, Stat } from "../../static/ui.js";
-import { Bones } from "../../static/widgets.js";
+import { Bones, Code, Progress, act } from "../../static/widgets.js";
 import { ago, count, duration } from "../../static/format.js";
 import { NoShop, SignIn, since, useBrands } from "./brand.js";
 import "./widget.js";
 
 const TONES = { completed: "good", partial: "warn", error: "bad", syncing: "run", pending: "" };
+const COVERAGE = { all: "All orders", "60_days": "60 days", none: "None" };
 
 export default function SyncProgress({ who, manifest }) {
   const read = useBrands(who);
   const head = html`<div class="head"><div><h1>Sync</h1><p>Milestones of each brand, as they are reached.</p></div></div>`;
   if (!who.user) return html`${head}<${SignIn} />`;
   if (!read.data) return html`${head}<div class="card">${read.error ? html`<${Failure} error=${read.error} retry=${read.reload} />` : html`<${Bones} rows=${8} />`}</div>`;
-  const brands = read.data.brands.filter((brand) => read.data.shops.some((shop) => shop.brand_id === brand.id));
-  if (!brands.length) return html`${head}<div class="card"><${NoShop} /></div>`;
-  return html`${head}<div class="stack">${brands.map((brand) => html`<${Brand} key=${brand.id} brand=${brand} apikey=${manifest.key} />`)}
-    <section class="card"><div class="card-head"><div><h2>On your own site</h2><p>The same, in any page; it hides itself when the sync is complete.</p></div></div>
-      <pre class="code" tabindex="0" style=${{ whiteSpace: "pre-wrap", overflowWrap: "anywhere", margin: 0 }}>${`<script type="module" src="${location.origin}/api/stores/widget.js"></script>\n<headgate-sync-progress brand="${brands[0].id}"></headgate-sync-progress>\n<script type="module">\n  document.querySelector("headgate-sync-progress").getToken = async () =>\n    (await supabase.auth.getSession()).data.session.access_token;\n</script>`}</pre></section></div>`;
+  const live = read.data.shops.filter((shop) => shop.state === "connected" || shop.state === "error");
+  const brands = read.data.brands.filter((brand) => live.some((shop) => shop.brand_id === brand.id));
+  if (!brands.length) return html`${head}<div class="card"><${NoShop} brands=${read.data.brands} /></div>`;
+  return html`${head}<div class="stack">${brands.map((brand) => html`<${Brand} key=${brand.id} brand=${brand} apikey=${manifest.key} />`)}<${Snippet} brand=${brands[0]} apikey=${manifest.key} /></div>`;
+}
+
+function Snippet({ brand, apikey }) {
+  const text = `<script type="module" src="${location.origin}/api/stores/widget.js"></script>\n<headgate-sync-progress brand="${brand.id}"\n  apikey="${apikey || "PUBLISHABLE KEY"}"></headgate-sync-progress>\n<script type="module">\n  document.querySelector("headgate-sync-progress").getToken = async () =>\n    (await supabase.auth.getSession()).data.session?.access_token;\n</script>`;
+  return html`<section class="card"><div class="card-head"><div><h2>On your own site</h2><p>The same in any page; it hides itself when the sync is complete.</p></div><button class="button small" type="button" onClick=${() => act(() => navigator.clipboard.writeText(text), "Copied.")}>Copy</button></div><${Code} text=${text} label="For your own site" /></section>`;
 }
 
 function Brand({ brand, apikey }) {
@@ -28,15 +33,26 @@ function Brand({ brand, apikey }) {
   useEffect(() => {
     const on = (event) => tell(event.detail);
     const own = element.current;
-    own.getToken = async () => ((await client.auth.getSession()).data.session || {}).access_token;
     own.addEventListener("headgate-sync", on);
+    own.getToken = async () => ((await client.auth.getSession()).data.session || {}).access_token;
     own.setAttribute("brand", brand.id);
     const themed = () => setTheme(document.documentElement.dataset.theme || "");
     addEventListener("headgate-theme", themed);
     return () => { own.removeEventListener("headgate-sync", on); removeEventListener("headgate-theme", themed); };
   }, [brand.id]);
-  return html`<section class="card"><div class="card-head"><div><h2>${brand.name}</h2>${told && html`<p>${told.summary}${told.last_update ? ` · last change ${ago(since(told.last_update))}` : ""}</p>`}</div>${told && html`<${Badge} tone=${TONES[told.overall_status]}>${told.overall_status}<//>`}</div>
-    ${told && html`<dl class="stats" style=${{ marginBottom: "16px" }}><${Stat} label="Objects seen" value=${count(told.objects_seen)} /><${Stat} label="Verified" value=${told.verified ? "yes" : "not yet"} note="counted against Shopify" />
-      <${Stat} label="Coverage" value=${told.coverage.orders === "all" ? "all orders" : told.coverage.orders === "60_days" ? "60 days" : "–"} note=${told.coverage.reason || ""} /><${Stat} label="Left" value=${told.eta_s == null ? "–" : duration(told.eta_s)} /></dl>`}
-    <headgate-sync-progress ref=${element} stay heading="Milestones" apikey=${apikey || undefined} theme=${theme || undefined} server=${location.origin}></headgate-sync-progress></section>`;
+  return html`<section class="card"><div class="card-head" style=${{ minHeight: "44px" }}><div><h2>${brand.name}</h2><p>${told ? `${told.summary}${told.last_update ? ` · last change ${ago(since(told.last_update))}` : ""}` : "\u00a0"}</p></div>${told && html`<${Badge} tone=${TONES[told.overall_status]}>${told.overall_status}<//>`}</div>
+    <div style=${{ minHeight: "238px" }}><headgate-sync-progress ref=${element} stay heading="Milestones" apikey=${apikey || undefined} theme=${theme || undefined} server=${location.origin}></headgate-sync-progress></div>
+    ${told && html`<${Figures} told=${told} />${told.shops.length > 1 && html`<${Shops} shops=${told.shops} />`}`}</section>`;
+}
+
+function Figures({ told }) {
+  return html`<dl class="stats" style=${{ marginTop: "16px" }}><${Stat} label="Objects read" value=${count(told.objects_seen)} /><${Stat} label="Verified" value=${told.verified ? "Yes" : "Not yet"} note="against Shopify" /><${Stat} label="Coverage" value=${COVERAGE[told.coverage.orders] || "–"} />
+      ${told.eta_s != null && html`<${Stat} label="Left" value=${duration(told.eta_s)} />`}</dl>${told.coverage.reason && html`<div class="note" role="note" style=${{ margin: "16px 0 0" }}><span>${told.coverage.reason}</span></div>`}`;
+}
+
+/** Each shop by itself, where the milestones above are the sum of several. */
+function Shops({ shops }) {
+  const done = (shop) => shop.milestones.filter((one) => one.status === "completed").length;
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Shops of this brand" style=${{ marginTop: "16px" }}><table><thead><tr><th scope="col">Shop</th><th scope="col">Milestones</th><th scope="col" class="num">State</th></tr></thead><tbody>
+    ${shops.map((shop) => html`<tr key=${shop.connection_id}><td><strong>${shop.name || shop.shop}</strong>${shop.error && html`<span class="sub">${shop.error}</span>`}</td><td><${Progress} label=${`Milestones of ${shop.name || shop.shop}`} seen=${done(shop)} expected=${shop.milestones.length || 1} tone=${shop.overall_status === "completed" ? "good" : ""} /><span class="sub">${done(shop)} of ${shop.milestones.length}</span></td><td class="num"><${Badge} tone=${TONES[shop.overall_status]}>${shop.overall_status}<//></td></tr>`)}</tbody></table></div>`;
 }

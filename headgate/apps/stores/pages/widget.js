@@ -16,6 +16,10 @@ const NAMES = {
 const WORDS = {
   pending: "waiting", queued: "queued", in_progress: "in progress", completed: "done", partial: "incomplete", error: "failed",
 };
+const STAGES = {
+  waiting_slot: "waiting for Shopify", submitted: "Shopify prepares the file", downloading: "downloading", staged: "downloaded",
+  retrying: "trying again",
+};
 const HIDE_AFTER_MS = 4000;
 
 const STYLE = `
@@ -42,11 +46,14 @@ li { display: grid; grid-template-columns: 18px minmax(0, 1fr) auto; gap: 2px 10
 .figures { color: var(--quiet); font-variant-numeric: tabular-nums; text-align: right; font-size: 13px; }
 .bar { grid-column: 2 / 4; height: 4px; border-radius: 2px; background: var(--track); overflow: hidden; }
 .bar i { display: block; height: 100%; background: var(--go); border-radius: 2px; transition: width .4s ease; }
+.bar.unknown i { width: 34%; animation: slide 1.6s ease-in-out infinite; }
 .why { grid-column: 2 / 4; color: var(--bad); font-size: 13px; overflow-wrap: anywhere; }
 .partial .why { color: var(--warn); }
 footer { margin-top: 10px; color: var(--quiet); font-size: 13px; }
+footer:empty { display: none; }
 .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @keyframes breathe { 50% { opacity: .35; } }
+@keyframes slide { from { transform: translateX(-100%); } to { transform: translateX(300%); } }
 @media (prefers-reduced-motion: reduce) { .mark, .bar i { animation: none !important; transition: none; } }
 `;
 
@@ -70,18 +77,27 @@ function soon(seconds) {
   return minutes < 90 ? `about ${minutes} min left` : `about ${Math.round(minutes / 60)} h left`;
 }
 
-function figures(milestone) {
-  const { progress, status, objects_seen: seen } = milestone;
-  if (status === "in_progress" && progress) return `${number.format(progress.rows_written)} of ${number.format(progress.total_rows)} · ${progress.progress_pct} %`;
+function figures({ status, objects_seen: seen, detail }, progress) {
+  const stage = status === "in_progress" || status === "queued" ? STAGES[(detail || {}).state] : "";
+  if (status === "in_progress" && progress && progress.rows_written) return `${number.format(progress.rows_written)} of ${number.format(progress.total_rows)} · ${progress.progress_pct} %`;
+  if (stage) return stage;
   if ((status === "completed" || status === "partial") && seen) return `${number.format(seen)} · ${WORDS[status]}`;
   return WORDS[status] || status;
 }
 
-function why(milestone) {
-  if (milestone.error) return milestone.error;
-  const missing = milestone.status === "partial" && milestone.detail && milestone.detail.missing;
+function why({ error, status, detail }) {
+  if (error) return error;
+  const missing = status === "partial" && detail && detail.missing;
   if (!missing) return "";
-  return Array.isArray(missing) ? missing.map((one) => (typeof one === "string" ? one : one.what || one.message || JSON.stringify(one))).join("; ") : String(missing);
+  const told = (one) => (typeof one === "string" ? one : one.what && one.why ? `${one.what}: ${one.why}` : one.why || one.what || one.message || JSON.stringify(one));
+  return Array.isArray(missing) ? missing.map(told).join("; ") : String(missing);
+}
+
+/** Set text and attributes only where they differ, so that nothing is animated or read aloud anew. */
+function put(node, text) { if (node.textContent !== text) node.textContent = text; }
+function mark(node, name, value) {
+  if (value === null) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
 export class HeadgateSyncProgress extends HTMLElement {
@@ -95,12 +111,22 @@ export class HeadgateSyncProgress extends HTMLElement {
   #status = null;
   #failures = 0;
   #told = "";
-  getToken = null;
+  #heard = "";
+  #ask = null;
+  #furthest = new Map();
 
-  connectedCallback() { this.#begin(); document.addEventListener("visibilitychange", this.#seen); }
+  connectedCallback() {
+    // A page may have set the property before this file was here.
+    if (Object.hasOwn(this, "getToken")) { this.#ask = this.getToken; delete this.getToken; }
+    this.#begin();
+    document.addEventListener("visibilitychange", this.#seen);
+  }
   disconnectedCallback() { this.#stop(); document.removeEventListener("visibilitychange", this.#seen); }
   attributeChangedCallback(_, before, after) { if (this.isConnected && before !== after) this.#begin(); }
 
+  /** A function that gives an access token, asked before each request; it begins anew when it is set. */
+  get getToken() { return this.#ask; }
+  set getToken(ask) { this.#ask = ask; if (this.isConnected) this.#begin(); }
   /** The last answer of the status endpoint, or null. */
   get status() { return this.#status; }
   /** Read now. */
@@ -112,24 +138,29 @@ export class HeadgateSyncProgress extends HTMLElement {
     this.#stop();
     this.#status = null;
     this.#told = "";
+    this.#furthest.clear();
     this.#root.replaceChildren();
-    if (!this.getAttribute("brand")) return;
-    this.#read(this.#round).then(() => this.#listen(this.#round));
+    if (this.getAttribute("brand") && (this.#ask || this.getAttribute("token"))) this.#read(this.#round);
   }
 
   #stop() {
     this.#round += 1;
     clearTimeout(this.#timer);
     clearTimeout(this.#hiding);
+    this.#hang();
+  }
+
+  #hang() {
     clearInterval(this.#beat);
     if (this.#socket) { this.#socket.onclose = null; this.#socket.close(); }
     this.#socket = null;
+    this.#heard = "";
   }
 
   get #server() { return (this.getAttribute("server") || HERE).replace(/\/$/, ""); }
 
   async #token() {
-    return (this.getToken ? await this.getToken() : this.getAttribute("token")) || "";
+    return (this.#ask ? await this.#ask() : this.getAttribute("token")) || "";
   }
 
   async #read(round) {
@@ -144,6 +175,7 @@ export class HeadgateSyncProgress extends HTMLElement {
       this.#status = await answer.json();
       this.#failures = 0;
       this.#show(this.#status.shopify);
+      this.#listen(round);
     } catch {
       if (round !== this.#round) return;
       this.#failures += 1;
@@ -159,18 +191,21 @@ export class HeadgateSyncProgress extends HTMLElement {
     const busy = overall === "syncing";
     // Live changes make asking rarer, never unnecessary: a websocket may be silent for many reasons.
     const live = this.#socket && this.#socket.joined;
-    const wait = this.#failures ? Math.min(30000, 2000 * this.#failures) : busy ? (live ? 10000 : 2000) : 20000;
+    const idle = overall === "pending" ? 5000 : 20000;
+    const wait = this.#failures ? Math.min(30000, 2000 * this.#failures) : busy ? (live ? 10000 : 2000) : idle;
     this.#timer = setTimeout(() => { if (document.hidden) this.#again(round); else this.#read(round); }, wait);
   }
 
   /** Realtime of the same server: any change of a milestone is a reason to read. Without it, polling goes on as it was. */
   async #listen(round) {
     const key = this.getAttribute("apikey");
-    if (round !== this.#round || !key || !("WebSocket" in window)) return;
-    const shops = this.#status ? this.#status.shopify.shops.map((one) => one.connection_id) : [];
-    if (!shops.length) return;
+    const shops = this.#status.shopify.shops.map((one) => one.connection_id).join(",");
+    if (round !== this.#round || !key || !shops || shops === this.#heard || !("WebSocket" in window)) return;
+    this.#hang();
+    this.#heard = shops;
     const url = `${this.#server.replace(/^http/, "ws")}/realtime/v1/websocket?apikey=${encodeURIComponent(key)}&vsn=1.0.0`;
     const token = await this.#token();
+    if (round !== this.#round || shops !== this.#heard) return;
     let socket;
     try { socket = new WebSocket(url); } catch { return; }
     this.#socket = socket;
@@ -180,7 +215,7 @@ export class HeadgateSyncProgress extends HTMLElement {
       send("realtime:headgate-sync", "phx_join", {
         config: {
           broadcast: { ack: false, self: false }, presence: { key: "" },
-          postgres_changes: [{ event: "*", schema: "public", table: "shop_milestones", filter: `connection_id=in.(${shops.join(",")})` }],
+          postgres_changes: [{ event: "*", schema: "public", table: "shop_milestones", filter: `connection_id=in.(${shops})` }],
         },
         access_token: token,
       });
@@ -197,13 +232,17 @@ export class HeadgateSyncProgress extends HTMLElement {
     socket.onclose = () => {
       clearInterval(this.#beat);
       socket.joined = false;
-      if (round === this.#round) setTimeout(() => this.#listen(round), 15000);
+      // The next reading but a few opens another.
+      setTimeout(() => { if (this.#socket === socket) this.#heard = ""; }, 15000);
     };
   }
 
+  /** Nothing of what was shown stays. A function that gives tokens may give a better one later. */
   #deny(status) {
     this.#stop();
+    this.#status = null;
     this.#root.replaceChildren();
+    if (status === 401 && this.#ask) this.#timer = setTimeout(() => this.#read(this.#round), 10000);
     this.dispatchEvent(new CustomEvent("headgate-sync-denied", { detail: { status }, bubbles: true, composed: true }));
   }
 
@@ -239,38 +278,60 @@ export class HeadgateSyncProgress extends HTMLElement {
     const heading = this.getAttribute("heading") || "Shop sync";
     const finished = sync.milestones.filter((one) => one.status === "completed").length;
     const state = done ? "Complete" : sync.overall_status === "error" ? "Needs attention" : sync.overall_status === "partial" ? "Incomplete" : `${finished} of ${sync.milestones.length}`;
-    const list = element("ol", {}, ...sync.milestones.map((one) => this.#line(one)));
-    const note = [sync.overall_status === "syncing" ? soon(sync.eta_s) : "", sync.coverage && sync.coverage.reason].filter(Boolean).join(" · ");
-    const spoken = element("p", { class: "spoken", role: "status" }, `${heading}: ${state}. ${sync.summary}.`);
-    const before = this.#root.querySelector("[role=status]");
-    const section = element("section", { "aria-label": heading, "data-status": sync.overall_status },
-      element("header", {}, element("h2", {}, heading), element("span", { class: "state" }, state)), list, element("footer", {}, note));
-    // The spoken line stays the same element, so that a screen reader hears changes and nothing else.
-    if (before) {
-      if (before.textContent !== spoken.textContent) before.textContent = spoken.textContent;
-      this.#root.querySelector("section").replaceWith(section);
-    } else {
+    // Drawn once and changed in place: bars glide, and a screen reader hears what changes and nothing else.
+    if (!this.#root.firstChild) {
       this.#root.adoptedStyleSheets = [SHEET];
-      this.#root.replaceChildren(section, spoken);
+      this.#root.replaceChildren(element("section", {}, element("header", {}, element("h2"), element("span", { class: "state" })), element("ol"), element("footer")), element("p", { class: "spoken", role: "status" }));
     }
+    const section = this.#root.querySelector("section");
+    mark(section, "aria-label", heading);
+    mark(section, "data-status", sync.overall_status);
+    put(section.querySelector("h2"), heading);
+    put(section.querySelector(".state"), state);
+    const list = section.querySelector("ol");
+    const lines = sync.milestones.map((one) => this.#line(one, list.querySelector(`[data-label="${CSS.escape(one.label)}"]`)));
+    if (lines.length !== list.children.length || lines.some((line, i) => line !== list.children[i])) list.replaceChildren(...lines);
+    const troubles = sync.shops.map((one) => one.state === "error" && one.error).filter(Boolean);
+    put(section.querySelector("footer"), [...troubles, sync.overall_status === "syncing" ? soon(sync.eta_s) : "", sync.coverage && sync.coverage.reason].filter(Boolean).join(" · "));
+    put(this.#root.querySelector("[role=status]"), `${heading}: ${state}. ${sync.summary}.`);
   }
 
-  #line(milestone) {
-    const name = NAMES[milestone.label] || milestone.label;
-    const busy = milestone.status === "in_progress" && milestone.progress;
-    const reason = why(milestone);
-    let bar = null;
-    if (busy) {
-      const fill = element("i");
-      fill.style.width = `${milestone.progress.progress_pct}%`;
-      bar = element("div", {
-        class: "bar", role: "progressbar", "aria-label": name, "aria-valuemin": "0", "aria-valuemax": "100",
-        "aria-valuenow": String(milestone.progress.progress_pct),
-      }, fill);
+  /** The furthest that a milestone was: a file that is read a second time, or a shop that joins, takes nothing back. */
+  #progress(one) {
+    const known = this.#furthest.get(one.label);
+    if (one.status !== "in_progress") {
+      if (one.status !== "queued" || !known) this.#furthest.delete(one.label);
+      return null;
     }
-    return element("li", { class: milestone.status, "data-label": milestone.label },
-      element("span", { class: "mark", "aria-hidden": "true" }), element("span", {}, name),
-      element("span", { class: "figures" }, figures(milestone)), bar, reason ? element("span", { class: "why" }, reason) : null);
+    const now = one.progress || null;
+    if (known && known.began === one.started_at && (!now || now.progress_pct < known.progress.progress_pct)) return known.progress;
+    if (now) this.#furthest.set(one.label, { began: one.started_at, progress: { ...now, progress_pct: Math.max(0, Math.min(100, now.progress_pct)) } });
+    return now && this.#furthest.get(one.label).progress;
+  }
+
+  #line(one, before) {
+    const line = before || element("li", { "data-label": one.label }, element("span", { class: "mark", "aria-hidden": "true" }), element("span", { class: "name" }), element("span", { class: "figures" }));
+    const name = NAMES[one.label] || one.label;
+    const progress = this.#progress(one);
+    mark(line, "class", one.status);
+    put(line.querySelector(".name"), name);
+    put(line.querySelector(".figures"), figures(one, progress));
+    let bar = line.querySelector(".bar");
+    if (one.status === "in_progress") {
+      if (!bar) { bar = element("div", { role: "progressbar" }, element("i")); line.querySelector(".figures").after(bar); }
+      const known = progress && progress.rows_written > 0;
+      mark(bar, "class", known ? "bar" : "bar unknown");
+      mark(bar, "aria-label", name);
+      for (const [attribute, value] of [["aria-valuemin", "0"], ["aria-valuemax", "100"], ["aria-valuenow", known ? String(progress.progress_pct) : ""]]) mark(bar, attribute, known ? value : null);
+      bar.firstChild.style.width = known ? `${progress.progress_pct}%` : "";
+    } else if (bar) bar.remove();
+    const reason = why(one);
+    let said = line.querySelector(".why");
+    if (reason) {
+      if (!said) { said = element("span", { class: "why" }); line.append(said); }
+      put(said, reason);
+    } else if (said) said.remove();
+    return line;
   }
 }
 
