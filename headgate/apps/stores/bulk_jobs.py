@@ -161,7 +161,7 @@ async def resume_later(conn: Connection, operation: Mapping[str, Any], *, shop: 
     """Enqueue the job that is an operation's turn, unless there is one: at its beginning, and when one was lost."""
     if not operation["gid"]:
         await submit_later(conn, operation, shop=shop)
-    elif operation["state"] in ("downloading", "staged"):
+    elif operation["state"] in ("downloading", "staged", "verified", "promoted"):
         await ingest_later(conn, operation, shop=shop)
     else:
         await poll_later(conn, operation, shop=shop)

@@ -1,4 +1,4 @@
-"""A bulk operation's file: fetched in pieces that survive a kill, ingested in chunks, counted against Shopify's word.
+"""A bulk operation's file: fetched in pieces that survive a kill, counted against Shopify's word, then promoted.
 
 The file on disk is the checkpoint: what is there is not fetched again. The position in it commits with its rows.
 """
@@ -6,15 +6,16 @@ The file on disk is the checkpoint: what is there is not fetched again. The posi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headgate.apps.stores import paging
-from headgate.apps.stores.bulk_jobs import end, poll_later, retry_or_give_up
-from headgate.apps.stores.client import Shopify
+from headgate.apps.stores.bulk_jobs import ATTEMPTS, end, retry_or_give_up
+from headgate.apps.stores.client import Denied, Shopify
+from headgate.apps.stores.completeness import Count, count, judge, unfinished
 from headgate.apps.stores.means import OVERLAP, Means, Q, milestone
 from headgate.apps.stores.tokens import ShopRefused
 from headgate.engine.bulk import ingest_file
@@ -29,8 +30,39 @@ class Expired(Exception):
     """The file's address is no longer good."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """One operation's file on its way: the job, the shop, the operation as its row was, where the file lies."""
+
+    ctx: JobContext
+    means: Means
+    shopify: Shopify
+    operation: Mapping[str, Any]
+    path: Path
+
+    @property
+    def last_try(self) -> bool:
+        """Whether Shopify is not asked again: what is here is all that there will be."""
+        return bool(self.operation["attempts"] >= ATTEMPTS)
+
+    async def reach(self, state: str, query: str = Q.state, **given: Any) -> None:
+        """Record that the operation has come to `state`, here and in its milestone."""
+        async with self.ctx.transaction() as conn:
+            await conn.execute(query, {"operation": self.operation["id"], "state": state, **given})
+            detail = {"state": state}
+            await milestone(conn, self.shopify.id, self.operation["entity"], "in_progress", detail=detail)
+
+    async def ask_again(self, why: str) -> None:
+        """Drop the file and ask Shopify for the operation anew; on the last try, end it as partial."""
+        async with self.ctx.transaction() as conn:
+            await conn.execute(Q.state, {"operation": self.operation["id"], "state": "retrying"})
+        await _discard(self.path)
+        await retry_or_give_up(self.ctx, self.operation, shop=self.shopify.shop, error=why)
+
+
 def ingest(services: Services) -> Handler:
-    """`stores.ingest`: fetch the file, promote it, verify it."""
+    """`stores.ingest`: fetch the file, verify it, promote it. What does not agree is asked for again, unpromoted;
+    on the last try what is there is promoted, and the operation says what is missing."""
     means = Means.of(services)
 
     async def handle(ctx: JobContext) -> None:
@@ -39,21 +71,49 @@ def ingest(services: Services) -> Handler:
             return
         shopify = await means.shopify(operation["connection_id"])
         path = means.folder(shopify.id) / f"{operation['id']}-{operation['attempts']}.jsonl"
+        work = Work(ctx, means, shopify, operation, path)
+        if operation["is_partial"] and not work.last_try:
+            await work.ask_again("Shopify delivered part of the result only.")
+            return
+        expired: list[dict[str, Any]] = []
         try:
             await download(ctx, shopify, operation, path)
         except Expired:
-            async with ctx.transaction() as conn:
-                await conn.execute(Q.state, {"operation": operation["id"], "state": "retrying"})
-            await _discard(path)
-            await retry_or_give_up(ctx, operation, shop=shopify.shop, error="The file's url had expired.")
+            expired = [{"what": "file", "why": "its url had expired"}]
+            if not (work.last_try and operation["bytes"]):
+                await work.ask_again("The file's url had expired.")
+                return
+        if operation["state"] not in ("verified", "promoted"):
+            await work.reach("staged")
+        counted = await asyncio.to_thread(count, path)
+        after = await _told(work)
+        missing = expired + judge(operation, counted, after=after)
+        if missing and after is not None and not work.last_try:
+            await work.ask_again(_said(missing))
             return
-        async with ctx.transaction() as conn:
-            await conn.execute(Q.state, {"operation": operation["id"], "state": "staged"})
-            await milestone(conn, shopify.id, operation["entity"], "in_progress", detail={"state": "staged"})
-        await promote_file(means, operation, path)
-        await verify(ctx, means, shopify, operation["id"], path)
+        if not missing and operation["state"] not in ("verified", "promoted"):
+            await work.reach("verified", Q.verified, after=after)
+        if operation["state"] != "promoted":
+            await promote_file(means, operation, path)
+            await work.reach("promoted", Q.promoted, duplicates=counted.copies)
+        await conclude(work, counted, missing, after=after)
 
     return handle
+
+
+async def _told(work: Work) -> int | None:
+    """Shopify's own count of the roots, as it was when the file was verified; None: a scope for it is missing."""
+    operation = work.operation
+    if operation["state"] in ("verified", "promoted") and operation["expected_after"] is not None:
+        return int(operation["expected_after"])
+    try:
+        return await paging.count(work.shopify, operation["entity"])
+    except Denied:
+        return None
+
+
+def _said(missing: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{one['what']}: {one['why']}" for one in missing)
 
 
 async def download(ctx: JobContext, shopify: Shopify, operation: Mapping[str, Any], path: Path) -> None:
@@ -136,79 +196,39 @@ async def promote_file(means: Means, operation: Mapping[str, Any], path: Path) -
     )
 
 
-async def verify(ctx: JobContext, means: Means, shopify: Shopify, operation_id: int, path: Path) -> None:
-    """Count lines, objects, bytes and roots against what Shopify said; complete, ask again, or say what is missing."""
-    operation = await means.db.fetch_one(Q.operation, {"operation": operation_id})
-    if operation is None:
+async def conclude(
+    work: Work, counted: Count, missing: Sequence[dict[str, Any]], *, after: int | None
+) -> None:
+    """After promoting: complete, or ask again for lines that could not be read, or say what is missing."""
+    operation = await work.means.db.fetch_one(Q.operation, {"operation": work.operation["id"]})
+    if operation is None or operation["finished_at"]:
         return
-    after = await paging.count(shopify, operation["entity"])
-    waiting = await means.db.fetch_value(Q.waiting_orphans, {"operation": operation_id})
-    duplicates = 0
-    if operation["lines"] + operation["rejected"] > (operation["object_count"] or 0):
-        duplicates = await asyncio.to_thread(repeated, path)
-    size = (await asyncio.to_thread(path.stat)).st_size
-    missing = judge(operation, size=size, after=after, orphans=int(waiting), duplicates=duplicates)
-    if operation["is_partial"]:
-        missing.append({"what": "partial", "why": "Shopify delivered part of the result only"})
-    if missing and operation["attempts"] < 4:
-        await _discard(path)
-        why = "; ".join(f"{one['what']}: {one['why']}" for one in missing)
-        await retry_or_give_up(ctx, operation, shop=shopify.shop, error=why)
+    waiting = await work.means.db.fetch_value(Q.waiting_orphans, {"operation": operation["id"]})
+    left = unfinished(operation, counted, orphans=int(waiting))
+    if left and not missing and not work.last_try:
+        await work.ask_again(_said(left))
         return
-    async with ctx.transaction() as conn:
-        state = "partial" if missing else "completed"
-        if not missing:
+    every = [*missing, *left]
+    async with work.ctx.transaction() as conn:
+        if not every:
             to = operation["remote_created_at"] - OVERLAP
-            params = {"connection": shopify.id, "entity": operation["entity"], "to": to}
+            params = {"connection": work.shopify.id, "entity": operation["entity"], "to": to}
             await conn.execute(Q.move_position, params)
-        error = "; ".join(f"{one['what']}: {one['why']}" for one in missing) or None
-        await end(conn, operation, shop=shopify.shop, state=state, missing=missing, error=error, after=after)
-        await ctx.settle(conn)
-    await _discard(path)
-
-
-def judge(
-    operation: Mapping[str, Any], *, size: int, after: int, orphans: int, duplicates: int
-) -> list[dict[str, Any]]:
-    """What of a file does not agree with what Shopify said of it; nothing when it is complete."""
-    missing: list[dict[str, Any]] = []
-
-    def note(what: str, why: str) -> None:
-        missing.append({"what": what, "why": why})
-
-    objects, roots = operation["object_count"] or 0, operation["root_object_count"] or 0
-    if operation["file_size"] is not None and size != operation["file_size"]:
-        note("bytes", f"{size} of {operation['file_size']} arrived")
-    lines = operation["lines"] - duplicates
-    if operation["rejected"]:
-        note("unreadable", f"{operation['rejected']} lines could not be read; see dead letters")
-    if lines != objects:
-        note("objects", f"{lines} of {objects} lines are here")
-    elif not duplicates and operation["roots"] != roots:
-        note("roots", f"{operation['roots']} of {roots} {operation['entity']} are here")
-    before = operation["expected_roots"] if operation["expected_roots"] is not None else after
-    low, high = min(before, after), max(before, after)
-    if not low <= roots <= high:
-        note("count", f"the file has {roots} {operation['entity']}, Shopify counts {low} to {high}")
-    if orphans:
-        note("orphans", f"{orphans} lines wait for a parent that did not come")
-    return missing
-
-
-def repeated(path: Path) -> int:
-    """How many lines of the file are exact copies of an earlier one."""
-    seen: set[bytes] = set()
-    copies = 0
-    with path.open("rb") as file:
-        for line in file:
-            mark = hashlib.blake2b(line.rstrip(b"\n"), digest_size=8).digest()
-            copies += mark in seen
-            seen.add(mark)
-    return copies
+        await end(
+            conn,
+            operation,
+            shop=work.shopify.shop,
+            state="partial" if every else "completed",
+            missing=every,
+            error=_said(every) or None,
+            after=after,
+        )
+        await work.ctx.settle(conn)
+    await _discard(work.path)
 
 
 async def _discard(path: Path) -> None:
     await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
-__all__ = ["download", "ingest", "judge", "poll_later", "promote_file", "repeated", "verify"]
+__all__ = ["download", "ingest", "promote_file"]

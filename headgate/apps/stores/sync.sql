@@ -79,9 +79,17 @@ select exists (select from stores.file_parents where operation_id = %(operation)
 -- name: state
 update stores.bulk_operations set state = %(state)s, updated_at = clock_timestamp() where id = %(operation)s
 
+-- name: verified
+update stores.bulk_operations set state = %(state)s, expected_after = %(after)s, updated_at = clock_timestamp()
+where id = %(operation)s
+
+-- name: promoted
+update stores.bulk_operations set state = %(state)s, duplicates = %(duplicates)s, updated_at = clock_timestamp()
+where id = %(operation)s
+
 -- name: again
 update stores.bulk_operations set state = 'retrying', gid = null, submitting_at = null, url = null, bytes = 0, late_polls = 0,
-    error = %(error)s, updated_at = clock_timestamp() where id = %(operation)s
+    expected_after = null, error = %(error)s, updated_at = clock_timestamp() where id = %(operation)s
 
 -- name: finish
 update stores.bulk_operations set state = %(state)s, missing = %(missing)s, error = %(error)s,
