@@ -12,7 +12,7 @@ from typing import Any
 
 from headgate.apps.stores import documents, paging
 from headgate.apps.stores.client import Denied, Shopify
-from headgate.apps.stores.means import ENTITIES, Means, Q, milestone
+from headgate.apps.stores.means import ENTITIES, HEAD_START_S, Means, Q, milestone
 from headgate.base.clock import now
 from headgate.db import Connection, Jsonb
 from headgate.engine.jobs import JobContext, Rejected, Snooze, enqueue
@@ -36,7 +36,7 @@ def mark(operation: Mapping[str, Any]) -> str:
 
 
 def recent_sync(services: Services) -> Handler:
-    """`stores.recent_sync`: begin a full sync: bulk operations at once, and the last three days for the eye."""
+    """`stores.recent_sync`: begin a full sync: the last three days for the eye, and a moment later bulk operations."""
     means = Means.of(services)
 
     async def handle(ctx: JobContext) -> None:
@@ -49,7 +49,7 @@ def recent_sync(services: Services) -> Handler:
             row = await (await conn.execute(Q.begin, {"connection": connection})).fetchone()
             cursor = await conn.execute(Q.operations, {"run": row["run"] if row else None})
             for operation in await cursor.fetchall():
-                await resume_later(conn, operation, shop=shopify.shop)
+                await resume_later(conn, operation, shop=shopify.shop, delay_s=HEAD_START_S)
         await _recent(ctx, shopify)
         async with ctx.transaction() as conn:
             await milestone(conn, connection, "recent", "completed")
@@ -157,10 +157,15 @@ async def ingest_later(conn: Connection, operation: Mapping[str, Any], *, shop: 
     )
 
 
-async def resume_later(conn: Connection, operation: Mapping[str, Any], *, shop: str) -> None:
-    """Enqueue the job that is an operation's turn, unless there is one: at its beginning, and when one was lost."""
+async def resume_later(
+    conn: Connection, operation: Mapping[str, Any], *, shop: str, delay_s: float = 0.0
+) -> None:
+    """Enqueue the job that is an operation's turn, unless there is one: at its beginning, and when one was lost.
+
+    `delay_s`: for one that Shopify does not have yet.
+    """
     if not operation["gid"]:
-        await submit_later(conn, operation, shop=shop)
+        await submit_later(conn, operation, shop=shop, delay_s=delay_s)
     elif operation["state"] in ("downloading", "staged", "verified", "promoted"):
         await ingest_later(conn, operation, shop=shop)
     else:

@@ -10,17 +10,20 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from headgate.apps.stores.admin import SHOP, UNINSTALL, Admin
 from headgate.apps.stores.answers import Refusal, not_found
+from headgate.apps.stores.means import HEAD_START_S
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.tokens import Grant, NotConnected, ShopRefused, Tokens
 from headgate.apps.stores.tokens import Q as TOKENS
 from headgate.apps.stores.wire import Wire
 from headgate.base import ids, log
+from headgate.base.clock import now
 from headgate.base.errors import SettingsError
 from headgate.db import Connection, Database, Jsonb, errors
 from headgate.db.queries import load
@@ -221,7 +224,9 @@ class Connecting:
         await enqueue(
             conn, "stores.recent_sync", args, key=f"stores:{params['shop']}", unique=str(number), priority=20
         )
-        await enqueue(conn, "stores.webhooks_repair", args, unique=str(number), priority=10)
+        # what changes before the webhooks are there is read anyway, so that they do not hold up the recent days
+        soon = now() + timedelta(seconds=HEAD_START_S)
+        await enqueue(conn, "stores.webhooks_repair", args, unique=str(number), priority=10, run_at=soon)
         return number
 
     async def disconnect(self, number: int) -> None:

@@ -23,6 +23,8 @@ Q = load("headgate.apps.stores", "sync.sql")
 ENTITIES = ("orders", "customers", "products")
 #: Shopify's clock and ours, and writes that become visible late: so much is read again.
 OVERLAP = timedelta(minutes=2)
+#: So long after connecting, the recent days have the shop for themselves; a bulk operation takes minutes.
+HEAD_START_S = 1.0
 _wire: ContextVar[Wire] = ContextVar("stores_wire")
 
 
