@@ -9,11 +9,24 @@ from typing import Any
 import pytest
 
 from headgate.apps.stores.answers import Refusal
-from headgate.apps.stores.topics import TOPICS, wanted
+from headgate.apps.stores.topics import DELETES, TOPICS, subject, wanted
 from headgate.apps.stores.webhooks import MOST, Inbox, moment, readable, together
 from headgate.apps.stores.webhooks import read as read_delivery
 from headgate.db import Database
 from tests import stores_shop as shop
+
+ENTITIES = {"order": "orders", "customer": "customers", "product": "products", "inventory": "inventory"}
+#: Where topics name their object, unless it is the payload's own id.
+NAMING: dict[str, dict[str, Any]] = {
+    "orders/edited": {"order_edit": {"id": 5, "order_id": 11}},
+    "refunds/create": {"order_id": 12},
+    "order_transactions/create": {"order_id": 13},
+    "inventory_levels/update": {"inventory_item_id": 14, "location_id": 5},
+    "customers/merge": {
+        "admin_graphql_api_customer_kept_id": "gid://shopify/Customer/15",
+        "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/5",
+    },
+}
 
 
 def lowered(one: shop.Delivery) -> dict[str, str]:
@@ -35,14 +48,22 @@ async def test_every_topic_is_kept_once_with_a_job(database: Database) -> None:
     await shop.connection(database, await shop.brand(database, shop.someone()))
     async with shop.serving(database) as client:
         for number, topic in enumerate(TOPICS):
-            answer = await shop.Delivery(topic, {"id": number, "note": "a/b"}).send(client)
+            answer = await shop.Delivery(topic, {**NAMING.get(topic, {}), "id": number, "note": "a/b"}).send(
+                client
+            )
             assert answer.status_code == 200, topic
             assert shop.decoded(answer) == {"result": "taken"}
     kept = await rows(database)
     assert [row["topic"] for row in kept] == list(TOPICS)
     assert all(row["state"] == "received" and row["connection_ids"] for row in kept)
     jobs = await database.fetch_all("select args from control.jobs where kind = 'stores.webhook_apply'")
-    assert {job["args"]["inbox_id"] for job in jobs} == {row["id"] for row in kept}
+    read = {row["topic"] for row in kept if row["object_id"] is not None}
+    assert read == {t for t, about in TOPICS.items() if about in ENTITIES} - set(DELETES)
+    assert {job["args"]["inbox_id"] for job in jobs} == {
+        row["id"] for row in kept if row["topic"] not in read
+    }
+    (job,) = await database.fetch_all("select args from control.jobs where kind = 'stores.refetch'")
+    assert job["args"] == {"shop": shop.SHOP}, "one job reads what they all tell of"
 
 
 async def test_forged_and_reencoded_bodies_are_refused_and_leave_nothing(database: Database) -> None:
@@ -227,8 +248,30 @@ def test_moments_of_shopify_are_read_and_nonsense_is_none() -> None:
 
 
 def test_numbers_in_bodies_keep_every_digit() -> None:
-    text, note = readable(b'{"id": 9007199254740993, "price": 0.1000}')
+    text, value, note = readable(b'{"id": 9007199254740993, "price": 0.1000}')
     assert text == '{"id": 9007199254740993, "price": 0.1000}' and note is None
+    assert value is not None and value["id"] == 9007199254740993
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_object_of_each_topic_is_the_one_it_names(topic: str) -> None:
+    about = TOPICS[topic]
+    payload = {"id": 7, **NAMING.get(topic, {})}
+    expected = {"orders/edited": 11, "refunds/create": 12, "order_transactions/create": 13}
+    expected |= {"inventory_levels/update": 14, "customers/merge": 15}
+    if about in ENTITIES and topic not in DELETES:
+        assert subject(topic, payload) == (ENTITIES[about], expected.get(topic, 7))
+    else:
+        assert subject(topic, payload) is None
+    for strange in (
+        {},
+        {"id": [1]},
+        {"id": "x"},
+        {"id": 10**19},
+        {"order_edit": [1]},
+        {"order_id": {"a": 1}},
+    ):
+        assert subject(topic, strange) is None
 
 
 def test_subscriptions_follow_the_granted_scopes() -> None:

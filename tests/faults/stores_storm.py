@@ -496,7 +496,6 @@ STUCK = {
     "runs never ended": "select count(*) from stores.sync_runs where state = 'running'",
     "operations of an open run never ended": "select count(*) from stores.bulk_operations where finished_at is null",
     "webhooks wait": "select count(*) from stores.webhook_inbox where state = 'received'",
-    "objects wait to be read": "select count(*) from stores.refetches",
     "jobs are left": "select count(*) from control.jobs where kind like 'stores.%%'"
     " and state in ('scheduled', 'ready', 'running')",
     "privacy requests wait": "select count(*) from stores.gdpr_requests where state <> 'done'",

@@ -5,6 +5,8 @@ The bulk query of orders has exactly the five connections that Shopify allows. V
 
 from __future__ import annotations
 
+from functools import cache
+
 _BAG = "{ shopMoney { amount } presentmentMoney { amount } }"
 
 
@@ -121,6 +123,24 @@ NODES = {
         f" inventoryLevels(first: 50) {{ nodes {{ {LEVEL} }} {_MORE} }} }} }} }}"
     ),
 }
+_SEVERAL = {
+    "orders": f"... on Order {{ {ORDER} {_ORDER_CHILDREN} }}",
+    "customers": f"... on Customer {{ {CUSTOMER} }}",
+    "products": (
+        f"... on Product {{ {PRODUCT} variants(first: 10) {{ nodes {{ {VARIANT} {_LEVELS} }} }} {_MORE} }} }}"
+    ),
+    "inventory": f"... on InventoryItem {{ id inventoryLevels(first: 50) {{ nodes {{ {LEVEL} }} {_MORE} }} }}",
+}
+
+
+@cache
+def several(*entities: str) -> str:
+    """A query for single objects of several entities, each as in `NODES`; their ids are in variables of their names."""
+    given = [f"${name}: [ID!]!" for name in entities] + ([_SIZES] if "orders" in entities else [])
+    parts = [f"{name}: nodes(ids: ${name}) {{ {_SEVERAL[name]} }}" for name in entities]
+    return f"query HeadgateSeveral({', '.join(given)}) {{ {' '.join(parts)} }}"
+
+
 #: Further sales of one agreement are read by paging its order's agreements one by one.
 SALES = (
     "query HeadgateSales($id: ID!, $agreementsAfter: String, $salesAfter: String) { order(id: $id) { id updatedAt"

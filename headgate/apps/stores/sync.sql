@@ -148,25 +148,9 @@ order by id desc limit 1
 -- name: end_run
 update stores.sync_runs set state = %(state)s, missing = %(missing)s, finished_at = now() where id = %(run)s and state = 'running'
 
--- name: asking
--- Held until the asker commits, so that a reading does not end between its last look and this wish.
-select pg_advisory_xact_lock_shared(hashtextextended('stores.refetches', %(connection)s))
-
--- name: end_of_reading
--- Waits for askers that have not committed; further ones wait until this transaction ends.
-select pg_advisory_xact_lock(hashtextextended('stores.refetches', %(connection)s))
-
--- name: ask_again
-insert into stores.refetches (connection_id, entity, shopify_id) values (%(connection)s, %(entity)s, %(id)s)
-on conflict (connection_id, entity, shopify_id) do update set asked_at = clock_timestamp()
-
--- name: asked
-select entity, shopify_id, asked_at from stores.refetches where connection_id = %(connection)s
-order by asked_at limit %(limit)s
-
--- name: answered
-delete from stores.refetches r using jsonb_to_recordset(%(rows)s) a (entity text, shopify_id bigint, asked_at timestamptz)
-where r.connection_id = %(connection)s and r.entity = a.entity and r.shopify_id = a.shopify_id and r.asked_at = a.asked_at
+-- name: read_waiting
+select stores.read_soon(%(shop)s) from (select from stores.webhook_inbox
+where shop_domain = %(shop)s and state = 'received' and object_id is not null limit 1) w
 
 -- name: operation_of_gid
 select b.id, b.state, b.attempts, c.shop_domain from stores.bulk_operations b join stores.connections c on c.id = b.connection_id

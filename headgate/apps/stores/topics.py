@@ -1,6 +1,9 @@
-"""The webhook topics of stores: what each is about, and which are asked for through the Admin API."""
+"""The webhook topics of stores: what each is about, which object it names, and which are asked for by the Admin API."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 #: Topic → what changed: an entity that the sync keeps, or something of ours.
 TOPICS: dict[str, str] = {
@@ -28,6 +31,11 @@ TOPICS: dict[str, str] = {
     "shop/redact": "privacy",
 }
 
+#: Topic → the kind of object that is deleted.
+DELETES = {"orders/delete": "order", "customers/delete": "customer", "products/delete": "product"}
+#: The customer that a merge took away, in its payload.
+MERGED = "admin_graphql_api_customer_deleted_id"
+
 #: Topics that the app's own settings at Shopify subscribe to; the Admin API knows no such subscriptions.
 MANDATORY = frozenset(topic for topic, about in TOPICS.items() if about == "privacy")
 
@@ -43,6 +51,14 @@ _SCOPES = {
     "product": ("read_products", "write_products"),
     "inventory": ("read_inventory", "write_inventory"),
 }
+_ENTITY = {"order": "orders", "customer": "customers", "product": "products", "inventory": "inventory"}
+#: Where the number of the object is, unless it is the payload's own `id`.
+_PLACE = {
+    "customers/merge": "admin_graphql_api_customer_kept_id",
+    "inventory_levels/update": "inventory_item_id",
+    "refunds/create": "order_id",
+    "order_transactions/create": "order_id",
+}
 
 
 def wanted(scopes: list[str]) -> dict[str, str]:
@@ -53,3 +69,25 @@ def wanted(scopes: list[str]) -> dict[str, str]:
         for member, topic in SUBSCRIBED.items()
         if TOPICS[topic] not in _SCOPES or granted & set(_SCOPES[TOPICS[topic]])
     }
+
+
+def subject(topic: str, payload: Mapping[str, Any]) -> tuple[str, int] | None:
+    """The entity and number of the object that has to be read again.
+
+    None: nothing is to be read, as for a deletion, or the payload names no object.
+    """
+    entity = _ENTITY.get(TOPICS.get(topic, ""))
+    if entity is None or topic in DELETES:
+        return None
+    if topic == "orders/edited":
+        edit = payload.get("order_edit")
+        found = number(edit.get("order_id") if isinstance(edit, Mapping) else None)
+    else:
+        found = number(payload.get(_PLACE.get(topic, "id")))
+    return None if found is None else (entity, found)
+
+
+def number(value: Any) -> int | None:
+    """The number of a plain or global id."""
+    text = str(value).rsplit("/", 1)[-1] if value is not None else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -69,9 +69,8 @@ def incremental(services: Services) -> Handler:
         shopify = await means.shopify(int(connection))
         for entity in ENTITIES:
             await catch_up(ctx, shopify, entity)
-        await read_asked(
-            ctx, shopify
-        )  # its own job may have been cancelled, as when the shop left for a while
+        # the job of what waits to be read may have been cancelled, as when the shop left for a while
+        await ctx.db.execute(Q.read_waiting, {"shop": shopify.shop})
         await read_refunds(ctx, shopify)
 
     return handle
@@ -239,48 +238,8 @@ def _sentence(report: Mapping[str, Any], missing: list[dict[str, Any]]) -> str:
     return "; ".join([*parts, *(f"{one['what']}: {one['why']}" for one in missing)])[:1000]
 
 
-def refetch(services: Services) -> Handler:
-    """`stores.refetch`: read again what webhooks told of; many webhooks of one object are one reading."""
-    means = Means.of(services)
-
-    async def handle(ctx: JobContext) -> None:
-        shopify = await means.shopify(int(ctx.job.args["connection_id"]))
-        while not ctx.cancelled.is_set():
-            await read_asked(ctx, shopify)
-            if await _nothing_left(ctx, shopify.id):
-                return
-
-    return handle
-
-
-async def _nothing_left(ctx: JobContext, connection: int) -> bool:
-    """End the job unless something waits. Whoever asks meanwhile is seen here, or finds the job ended and adds one."""
-    async with ctx.transaction() as conn:
-        await conn.execute(Q.end_of_reading, {"connection": connection})
-        if await (await conn.execute(Q.asked, {"connection": connection, "limit": 1})).fetchone():
-            return False
-        await ctx.settle(conn)
-        return True
-
-
-async def read_asked(ctx: JobContext, shopify: Shopify) -> None:
-    """Read what is asked for, until nothing is."""
-    while not ctx.cancelled.is_set():
-        rows = await ctx.db.fetch_all(Q.asked, {"connection": shopify.id, "limit": 60})
-        if not rows:
-            return
-        for entity in sorted({row["entity"] for row in rows}):
-            of = [row for row in rows if row["entity"] == entity]
-            await read_again(ctx, shopify, entity, [row["shopify_id"] for row in of])
-            plain = [{**row, "asked_at": row["asked_at"].isoformat()} for row in of]
-            async with ctx.transaction() as conn:
-                await conn.execute(Q.answered, {"connection": shopify.id, "rows": Jsonb(plain)})
-        await read_refunds(ctx, shopify)
-
-
 JOBS = {
     "stores.refund_details": refund_details,
     "stores.incremental": incremental,
     "stores.reconcile": reconcile,
-    "stores.refetch": refetch,
 }

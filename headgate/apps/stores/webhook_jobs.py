@@ -1,6 +1,7 @@
-"""Applies webhooks of the inbox, in whatever order they came; repairs subscriptions; looks after the inbox.
+"""Applies webhooks that need no reading, in whatever order they came; repairs subscriptions; looks after the inbox.
 
-What an entity's webhook means is the sync's to know (`Apply`); this module handles what concerns the connection itself.
+What an entity's webhook means is the sync's to know (`Apply`; `rereads` for what is read again); this module handles
+what concerns the connection itself.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from headgate.apps.stores.connect import coverage_of
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.tokens import NotConnected, ShopRefused, Tokens
 from headgate.apps.stores.tokens import Q as TOKENS
-from headgate.apps.stores.topics import TOPICS, wanted
+from headgate.apps.stores.topics import TOPICS, subject, wanted
 from headgate.apps.stores.wire import Wire
 from headgate.base import log
 from headgate.base.clock import now
@@ -33,7 +34,7 @@ _log = log.get(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A webhook for one connection. `about`: order, customer, product, inventory or bulk."""
+    """A webhook for one connection. `about`: order, customer, product or bulk."""
 
     connection_id: int
     topic: str
@@ -85,6 +86,9 @@ def webhook_apply(apply: Apply) -> Callable[[Services], Handler]:
             row = await ctx.db.fetch_one(Q.waiting, {"inbox": inbox})
             if row is None:
                 return
+            if row["connection_ids"] and (about := subject(row["topic"], row["payload"])) is not None:
+                await _read_instead(ctx, row, about)
+                return
             try:
                 outcome = await _apply(ctx, means, apply, row)
             except Snooze:
@@ -100,6 +104,16 @@ def webhook_apply(apply: Apply) -> Callable[[Services], Handler]:
         return handler
 
     return factory
+
+
+async def _read_instead(ctx: JobContext, row: Mapping[str, Any], about: tuple[str, int]) -> None:
+    """For a webhook that an earlier version of the server took: its object waits to be read from now on."""
+    given = {"inbox": row["id"], "shop": row["shop_domain"], "entity": about[0], "object": about[1]}
+    async with ctx.transaction() as conn:
+        await conn.execute(Q.asking, given)
+        await conn.execute(Q.to_be_read, given)
+        await conn.execute(Q.read_soon, given)
+        await ctx.settle(conn)
 
 
 async def _apply(ctx: JobContext, means: Means, apply: Apply, row: Mapping[str, Any]) -> Outcome:

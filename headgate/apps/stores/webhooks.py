@@ -19,6 +19,7 @@ import orjson
 from headgate.apps.stores.answers import Refusal
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.signing import body_is_signed, is_shop
+from headgate.apps.stores.topics import subject
 from headgate.base import log
 from headgate.db import Database, errors
 
@@ -93,7 +94,7 @@ class Inbox:
         except errors.DataError as error:
             if len(group) > 1 or group[0].row["payload"] is None:
                 return error
-            group[0].row |= {"payload": None, "note": _UNKEPT}
+            group[0].row |= {"payload": None, "note": _UNKEPT, "entity": None, "object": None}
             return await self._keep(group)
         except Exception as error:
             return error
@@ -135,7 +136,8 @@ def read(headers: Mapping[str, str], body: bytes) -> Arrival:
         raise Refusal(
             400, "VALIDATION_ERROR", "X-Shopify-Topic or X-Shopify-Shop-Domain is missing or malformed."
         )
-    payload, note = readable(body)
+    payload, value, note = readable(body)
+    about = None if value is None else subject(topic, value)
     unnamed = hashlib.sha256(body + headers.get("x-shopify-triggered-at", "").encode()).hexdigest()
     webhook = _name(headers.get("x-shopify-webhook-id"), f"{shop}:{topic}:{unnamed}")
     event = _name(headers.get("x-shopify-event-id"), webhook)
@@ -151,6 +153,8 @@ def read(headers: Mapping[str, str], body: bytes) -> Arrival:
         "payload": None if payload is None else orjson.Fragment(payload),
         "note": note,
         "digest": digest,
+        "entity": about and about[0],
+        "object": about and about[1],
     }
     names = {("webhook", webhook), (shop, topic, "event", event), (shop, topic, "body", digest)}
     return Arrival(row, frozenset(names), len(body))
@@ -170,25 +174,28 @@ def moment(text: str | None) -> datetime | None:
     return found if found >= _LEAST_MOMENT else None
 
 
-def readable(body: bytes) -> tuple[str | None, str | None]:
-    """The body as JSON text that PostgreSQL takes, and a remark. A signed body is never refused for what it says:
+def readable(body: bytes) -> tuple[str | None, dict[str, Any] | None, str | None]:
+    """The body as JSON text that PostgreSQL takes, its value, and a remark.
 
-    Shopify would send it again for hours and then remove the subscription.
+    A signed body is never refused for what it says: Shopify would send it again for hours and then remove the
+    subscription.
     """
     try:
-        if orjson.loads(body).__class__ is not dict:
-            return None, "the body is not a JSON object"
+        value = orjson.loads(body)
+        if not isinstance(value, dict):
+            return None, None, "the body is not a JSON object"
         if b"\\u0000" not in body:
-            return body.decode(), None
+            return body.decode(), value, None
     except (orjson.JSONDecodeError, UnicodeDecodeError):
         pass
     try:
         value = json.loads(body.decode("utf-8", "replace"), parse_float=str)
     except (ValueError, RecursionError):
-        return None, "the body is not JSON"
+        return None, None, "the body is not JSON"
     if not isinstance(value, dict):
-        return None, "the body is not a JSON object"
-    return json.dumps(_storable(value)), "characters that PostgreSQL cannot keep were replaced"
+        return None, None, "the body is not a JSON object"
+    kept = _storable(value)
+    return json.dumps(kept), kept, "characters that PostgreSQL cannot keep were replaced"
 
 
 def _storable(value: Any) -> Any:

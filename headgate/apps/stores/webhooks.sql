@@ -6,6 +6,51 @@ select id, topic, shop_domain, triggered_at, received_at, connection_ids, payloa
 update stores.webhook_inbox set state = %(state)s, note = coalesce(%(note)s, note), applied_at = clock_timestamp()
  where id = %(inbox)s and state = 'received';
 
+-- name: asking
+select stores.asking(%(shop)s);
+
+-- name: read_soon
+select stores.read_soon(%(shop)s);
+
+-- name: to_be_read
+update stores.webhook_inbox set entity = %(entity)s, object_id = %(object)s where id = %(inbox)s and state = 'received';
+
+-- name: waiting_reads
+select id, entity, object_id, tries, connection_ids,
+       case when topic = 'customers/merge' then payload ->> 'admin_graphql_api_customer_deleted_id' end as lost
+  from stores.webhook_inbox
+ where shop_domain = %(shop)s and state = 'received' and object_id is not null and (retry_at is null or retry_at <= now())
+ order by id limit %(limit)s;
+
+-- name: was_read
+update stores.webhook_inbox set state = %(state)s, note = %(note)s, retry_at = null, applied_at = clock_timestamp()
+ where id = any (%(ids)s) and state = 'received';
+
+-- name: put_off
+update stores.webhook_inbox
+   set tries = tries + 1, note = %(note)s,
+       retry_at = case when tries + 1 < %(most)s then clock_timestamp() + least(2 ^ tries, 600) * interval '1 s' end,
+       state = case when tries + 1 < %(most)s then state else 'failed' end,
+       applied_at = case when tries + 1 < %(most)s then applied_at else clock_timestamp() end
+ where id = any (%(ids)s) and state = 'received';
+
+-- name: next_reads
+select min(coalesce(retry_at, '-infinity')) as at, coalesce(bool_or(retry_at is null or retry_at <= now()), false) as due
+  from stores.webhook_inbox where shop_domain = %(shop)s and state = 'received' and object_id is not null;
+
+-- name: try_again
+update stores.webhook_inbox set retry_at = null
+ where shop_domain = %(shop)s and state = 'received' and object_id is not null and retry_at is not null;
+
+-- name: end_of_reading
+select stores.end_of_reading(%(shop)s);
+
+-- name: shop_of
+select shop_domain from stores.connections where id = %(connection)s;
+
+-- name: live_of
+select id from stores.connections where shop_domain = %(shop)s and state in ('connected', 'error') order by id;
+
 -- name: live
 select id, brand_id, shop_domain, scopes, api_version from stores.connections
  where state in ('connected', 'error') and (%(connection)s::bigint is null or id = %(connection)s) order by id;
@@ -30,8 +75,9 @@ update stores.connections
  where shop_domain = %(shop)s and state in ('connected', 'error');
 
 -- name: forget_bodies
+-- What waits to be read needs its body no more either.
 update stores.webhook_inbox set payload = null
- where state in ('applied', 'stale', 'ignored') and payload is not null
+ where (state in ('applied', 'stale', 'ignored') or object_id is not null) and payload is not null
    and received_at < now() - make_interval(days => %(days)s);
 
 -- name: forget_rows

@@ -42,4 +42,37 @@ comment on function stores.take_webhook is
     'topic, live ones any other.';
 revoke all on function stores.take_webhook from public;
 
-drop function stores.take_webhooks(jsonb);
+create table stores.refetches (
+    connection_id bigint not null references stores.connections on delete cascade,
+    entity text not null check (entity in ('orders', 'customers', 'products', 'inventory', 'refunds')),
+    shopify_id bigint not null,
+    asked_at timestamptz not null default clock_timestamp(),
+    primary key (connection_id, entity, shopify_id)
+);
+comment on table stores.refetches is
+    'Objects that changed at Shopify and wait to be read again: one row each, however many webhooks told of them.';
+alter table stores.refetches enable row level security;
+create policy refetches_read on stores.refetches for select to authenticated
+    using (connection_id = any ((select stores.my_connections())::bigint[]));
+create policy refetches_write on stores.refetches for all to service_role using (true) with check (true);
+grant select on stores.refetches to authenticated;
+grant select, insert, update, delete on stores.refetches to service_role;
+
+create or replace function stores.requeue_webhooks(p_older_s double precision default 120) returns integer
+language sql set search_path = '' as $$
+  select count(control.enqueue_job('stores.webhook_apply', jsonb_build_object('inbox_id', w.id),
+                                   p_key => 'stores:' || w.shop_domain, p_unique => 'again:' || w.id))::integer
+    from (select id, shop_domain from stores.webhook_inbox
+           where state = 'received' and received_at < now() - make_interval(secs => p_older_s)
+             and not exists (select from control.jobs j
+                              where j.kind = 'stores.webhook_apply' and j.state in ('scheduled', 'ready', 'running')
+                                and (j.args ->> 'inbox_id')::bigint = webhook_inbox.id)
+           order by id limit 500) w
+$$;
+comment on function stores.requeue_webhooks is 'Adds jobs for webhooks that wait without one; how many.';
+
+drop function stores.take_webhooks(jsonb), stores.end_of_reading(text), stores.asking(text), stores.read_soon(text);
+drop index public.shop_refunds_unread;
+drop index stores.webhook_inbox_waiting;
+create index webhook_inbox_waiting on stores.webhook_inbox (id) where state = 'received';
+alter table stores.webhook_inbox drop column retry_at, drop column tries, drop column object_id, drop column entity;

@@ -1,0 +1,249 @@
+"""What webhooks told of is read again from the shop: once per object, many objects in a query, all in one transaction.
+
+One job per shop at a time. A webhook counts as applied in the transaction that keeps what was read after it came, so
+the order in which webhooks come decides nothing. An object that cannot be read does not hold up the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from headgate.apps.stores import changes, paging
+from headgate.apps.stores.client import Denied, Shopify
+from headgate.apps.stores.means import Means
+from headgate.apps.stores.tokens import ShopRefused
+from headgate.apps.stores.topics import number
+from headgate.apps.stores.upkeep import read_refunds, truly_gone
+from headgate.apps.stores.webhook_jobs import Q
+from headgate.db import Connection, errors
+from headgate.engine.jobs import JobContext, describe, enqueue
+from headgate.engine.manifest import Handler, Services
+
+#: Webhooks looked at in one go.
+LIMIT = 500
+#: How often an object is tried before its webhooks are kept for a person, at growing distances: an hour in all.
+TRIES = 15
+_KIND = {"orders": "order", "customers": "customer", "products": "product"}
+#: What one object may be to blame for; anything else befalls the whole shop, and the job is tried again.
+_OF_AN_OBJECT = (
+    Denied, ShopRefused, errors.DataError, errors.IntegrityError, KeyError, TypeError, ValueError, AttributeError
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Thing:
+    """An object that is to be read, and the webhooks that told of it."""
+
+    entity: str
+    id: int
+    told_by: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One run over a shop's waiting webhooks. `brands`: the shop's live connections; the first reads for all."""
+
+    ctx: JobContext
+    brands: Sequence[Shopify]
+
+    @property
+    def shopify(self) -> Shopify:
+        """Who reads."""
+        return self.brands[0]
+
+    @property
+    def connections(self) -> list[int]:
+        """Who gets what is read."""
+        return [one.id for one in self.brands]
+
+    async def read(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Read what the rows of the inbox tell of, and mark them."""
+        await self._part_merged(rows)
+        for batch in batches(things(rows)):
+            await self._read(batch)
+        for brand in self.brands:
+            await read_refunds(self.ctx, brand)
+
+    async def _part_merged(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """The customers that were merged into others are gone, whatever a reading says."""
+        lost = [found for row in rows if (found := number(row["lost"])) is not None]
+        if not lost:
+            return
+        async with self.ctx.transaction() as conn:
+            for connection in self.connections:
+                for one in lost:
+                    await changes.delete(conn, connection, "customer", one)
+
+    async def _read(self, batch: Sequence[Thing]) -> None:
+        """Read and keep a batch; where that fails for a reason of its objects, in smaller ones, then singly."""
+        try:
+            await self._keep(batch)
+        except _OF_AN_OBJECT as error:
+            if not _is_of_an_object(error):
+                raise
+            if len(batch) == 1 or (isinstance(error, Denied) and len({one.entity for one in batch}) == 1):
+                await self._put_off(batch, error)
+                return
+            for part in smaller(batch):
+                await self._read(part)
+
+    async def _keep(self, batch: Sequence[Thing]) -> None:
+        ids: dict[str, list[int]] = {}
+        for one in batch:
+            ids.setdefault(one.entity, []).append(one.id)
+        read_at = paging.reading()
+        gone, lines = await paging.several(self.shopify, ids)
+        lost = {
+            entity: await truly_gone(self.ctx, self.shopify, entity, numbers)
+            for entity, numbers in gone.items()
+        }
+        async with self.ctx.transaction() as conn:
+            for connection in self.connections:
+                await _apply(conn, connection, lines, read_at)
+                for entity, numbers in lost.items():
+                    for which in numbers:
+                        await changes.delete(conn, connection, _KIND[entity], which)
+            missed = {(entity, one) for entity, numbers in gone.items() for one in numbers}
+            for note, those in (
+                ("read again from the shop", [one for one in batch if (one.entity, one.id) not in missed]),
+                (
+                    "the shop does not show it any more",
+                    [one for one in batch if (one.entity, one.id) in missed],
+                ),
+            ):
+                await _mark(conn, _webhooks(those), "applied", note)
+
+    async def _put_off(self, batch: Sequence[Thing], error: Exception) -> None:
+        code, text = describe(error)
+        note = f"could not be read or kept: {text or code}"[:500]
+        self.ctx.log.warning(
+            "webhook put off", shop=self.shopify.shop, objects=len(batch), code=code, error=text
+        )
+        async with self.ctx.transaction() as conn:
+            await conn.execute(Q.put_off, {"ids": _webhooks(batch), "note": note, "most": TRIES})
+
+
+async def _apply(conn: Connection, connection: int, lines: Sequence[Any], read_at: datetime) -> None:
+    if lines:
+        await paging.apply_in(conn, connection, lines, read_at)
+
+
+async def _mark(conn: Connection, ids: list[int], state: str, note: str) -> None:
+    if ids:
+        await conn.execute(Q.was_read, {"ids": ids, "state": state, "note": note})
+
+
+def _webhooks(batch: Iterable[Thing]) -> list[int]:
+    return [number for one in batch for number in one.told_by]
+
+
+def _is_of_an_object(error: Exception) -> bool:
+    """A shop that answers with an error page, or not at all, is no fault of what was asked for."""
+    return not isinstance(error, ShopRefused) or int((error.details or {}).get("status", 0)) < 500
+
+
+def things(rows: Iterable[Mapping[str, Any]]) -> list[Thing]:
+    """The objects that rows of the inbox tell of, each once, the one that waits longest first."""
+    found: dict[tuple[str, int], Thing] = {}
+    for row in rows:
+        key = (row["entity"], row["object_id"])
+        found.setdefault(key, Thing(*key)).told_by.append(row["id"])
+    return list(found.values())
+
+
+def batches(given: Sequence[Thing]) -> list[list[Thing]]:
+    """Cut so that one query for each does not cost more than Shopify takes."""
+    found: list[list[Thing]] = []
+    left = 0.0
+    for one in given:
+        share = paging.share(one.entity)
+        if not found or share > left + 1e-9:
+            found.append([])
+            left = 1.0
+        found[-1].append(one)
+        left -= share
+    return found
+
+
+def smaller(batch: Sequence[Thing]) -> list[list[Thing]]:
+    """Parts of a batch: by entity, since a scope may be missing for one of them; else its halves."""
+    entities = sorted({one.entity for one in batch})
+    if len(entities) > 1:
+        return [[one for one in batch if one.entity == entity] for entity in entities]
+    middle = len(batch) // 2
+    return [list(batch[:middle]), list(batch[middle:])]
+
+
+def refetch(services: Services) -> Handler:
+    """`stores.refetch`: read again what webhooks of one shop told of, until nothing waits."""
+    means = Means.of(services)
+
+    async def handle(ctx: JobContext) -> None:
+        shop = await _shop(ctx)
+        if shop is None:
+            return
+        if ctx.job.args.get("again"):
+            await _wake(ctx, shop)
+            return
+        while not ctx.cancelled.is_set():
+            rows = await ctx.db.fetch_all(Q.waiting_reads, {"shop": shop, "limit": LIMIT})
+            if rows:
+                await _read_rows(ctx, means, shop, rows)
+            if len(rows) < LIMIT:
+                await _end(ctx, shop)
+                return
+
+    return handle
+
+
+async def _shop(ctx: JobContext) -> str | None:
+    """The shop that the job is about; jobs of an earlier version name a connection."""
+    args = ctx.job.args
+    if "shop" in args:
+        return str(args["shop"])
+    found: str | None = await ctx.db.fetch_value(Q.shop_of, {"connection": args.get("connection_id")})
+    return found
+
+
+async def _read_rows(ctx: JobContext, means: Means, shop: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    live = [one["id"] for one in await ctx.db.fetch_all(Q.live_of, {"shop": shop})]
+    left = [row["id"] for row in rows if not set(row["connection_ids"]) & set(live)]
+    if left:
+        async with ctx.transaction() as conn:
+            await _mark(conn, left, "ignored", "the shop was disconnected meanwhile")
+    rows = [row for row in rows if set(row["connection_ids"]) & set(live)]
+    if rows:
+        await Reader(ctx, [await means.shopify(one) for one in live]).read(rows)
+
+
+async def _wake(ctx: JobContext, shop: str) -> None:
+    """What was put off is tried again, by the shop's job."""
+    async with ctx.transaction() as conn:
+        await conn.execute(Q.asking, {"shop": shop})
+        await conn.execute(Q.try_again, {"shop": shop})
+        await conn.execute(Q.read_soon, {"shop": shop})
+        await ctx.settle(conn)
+
+
+async def _end(ctx: JobContext, shop: str) -> None:
+    """End the job; another follows for what came meanwhile, and one for what was put off.
+
+    Whoever asks meanwhile is seen here, or finds the job ended and adds one.
+    """
+    async with ctx.transaction() as conn:
+        await conn.execute(Q.end_of_reading, {"shop": shop})
+        row = await (await conn.execute(Q.next_reads, {"shop": shop})).fetchone()
+        await ctx.settle(conn)
+        if row and row["due"]:
+            await conn.execute(Q.read_soon, {"shop": shop})
+        elif row and row["at"] is not None:
+            args = {"shop": shop, "again": True}
+            await enqueue(
+                conn, "stores.refetch", args, unique=f"{shop}:again", run_at=row["at"], max_attempts=20
+            )
+
+
+JOBS = {"stores.refetch": refetch}
