@@ -144,7 +144,7 @@ async def serving(
     publishable_key: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[str]:
-    """The whole server on a free loopback port; gives its base address."""
+    """The whole server on a loopback port (a free one, unless `port` says); gives its base address."""
     settings = {"jwt_secret": "a secret that only tests know, of 32 bytes", **settings}
     server_app = create_app(
         Settings(_env_file=None, **settings),  # type: ignore[call-arg]
@@ -153,5 +153,5 @@ async def serving(
         extras=extras,
         publishable_key=publishable_key,
     )
-    async with on_loopback(server_app) as url:
+    async with on_loopback(server_app, port=settings.get("port", 0)) as url:
         yield url

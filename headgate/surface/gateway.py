@@ -143,6 +143,10 @@ class Surface:
             answer = await self._answer(incoming, receive, request_id)
             if origin is not None:
                 answer.headers += self._cors(origin)
+            if self.settings.server_cors_allowed_origins:
+                answer.headers.append(
+                    ("Vary", "Origin")
+                )  # also without one: a cache must tell the answers apart
         answer.headers += self._trace(incoming, request_id)
         start = [(encode(k), encode(v)) for k, v in answer.headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": start})

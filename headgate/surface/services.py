@@ -159,10 +159,11 @@ class _Exchange:
         self._send = send
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
-        found = [(b"x-request-id", self.request_id.encode())]
+        # Also without an Origin: a cache must not give a page of another origin what it kept for none.
+        found = [(b"x-request-id", self.request_id.encode()), (b"vary", b"Origin")]
         if self._origin is None:
             return found
-        found += [(b"access-control-allow-origin", self._origin), (b"vary", b"Origin")]
+        found.append((b"access-control-allow-origin", self._origin))
         if self._origin != b"*":
             found.append((b"access-control-allow-credentials", b"true"))
         if not self.preflight:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from uuid import UUID
 from headgate.db import Database
 from headgate.db.keys import ensure_keys
 from tests import ticket_market as market
-from tests.browser.test_tickets_pages import Browser, browsing
+from tests.browser.chromium import Browser, browsing
 from tests.console_site import make_user
 
 PASSWORD = "correct horse battery"
@@ -44,7 +45,10 @@ async def site(db: Database, folder: Path, **settings: Any) -> AsyncIterator[Sit
     keys = await ensure_keys(db, folder / "keys.json")
     admin = await make_user(db, ADMIN, admin=True, password=PASSWORD)
     user = await make_user(db, USER, password=PASSWORD)
-    options = {"data_dir": folder, "auth_bcrypt_cost": 4, **settings}
+    with socket.socket() as probe:  # known beforehand, so that the links of letters lead to it
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = {"data_dir": folder, "auth_bcrypt_cost": 4, "port": port, **settings}
     async with market.serving(db, publishable_key=keys["anon"], **options) as base:
         yield Site(base, admin, user, keys["anon"])
 

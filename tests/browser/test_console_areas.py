@@ -14,8 +14,8 @@ from headgate.engine.holds import release_by_job
 from headgate.engine.jobs import JobContext
 from headgate.engine.manifest import Check
 from headgate.engine.runs import run_source
-from tests.browser.console import ADMIN, PASSWORD, USER, Site, go, settled, sign_in, site, visiting
-from tests.browser.test_tickets_pages import CHROMIUM, Browser
+from tests.browser.chromium import CHROMIUM, Browser
+from tests.browser.console import ADMIN, PASSWORD, USER, Site, go, settled, site, visiting
 from tests.database.promote_demo import SCHEMA, counted, demo, item
 from tests.workers import working
 
@@ -159,50 +159,6 @@ async def test_files_are_stored_seen_and_deleted(place: Site, tmp_path: Path) ->
         await go(browser, "storage")
         await browser.page.wait_for_selector("text=No bucket is open to you")
         assert await browser.page.query_selector("text=New bucket") is None
-        assert browser.wrong == []
-
-
-async def test_wrong_password_is_refused_and_an_account_is_made_and_left(place: Site) -> None:
-    async with visiting(place) as browser:
-        page = browser.page
-        await go(browser, "sign-in")
-        await page.fill("input[name=email]", ADMIN)
-        await page.fill("input[name=password]", PASSWORD + "!")
-        await page.click("form button.main")
-        await page.wait_for_selector("[role=alert]:has-text('Invalid login credentials')")
-        browser.wrong.clear()  # the browser reports the refused request itself
-        await go(browser, "sign-in?to=//evil.example/x")
-        await page.fill("input[name=email]", USER)
-        await page.fill("input[name=password]", PASSWORD)
-        await page.click("form button.main")
-        await page.wait_for_selector(".side-foot .who")
-        assert page.url == f"{place.base}/console/#/overview"
-        await go(browser, "account")
-        await page.click("main >> text='Sign out'")
-        await page.wait_for_selector(".side-foot a:has-text('Sign in')")
-        assert browser.wrong == []
-
-
-async def test_forgotten_password_is_chosen_anew_through_the_mailed_link(
-    database: Database, place: Site
-) -> None:
-    async with visiting(place) as browser:
-        page = browser.page
-        await go(browser, "sign-in")
-        await page.click("text=Forgotten password")
-        await page.fill("input[name=email]", USER)
-        await page.click("form button.main")
-        await page.wait_for_selector("text=is on its way")
-        text = await database.fetch_value("select text from control.mail order by id desc limit 1")
-        link = next(word for word in str(text).split() if "/auth/v1/verify" in word)
-        await page.goto(place.base + "/auth/v1/verify" + link.partition("/auth/v1/verify")[2])
-        await page.wait_for_selector("h2:has-text('Choose a new password')", timeout=15_000)
-        await page.fill("input[name=password]", "another good sentence")
-        await page.click("text=Change it")
-        await page.wait_for_selector("text=The password is changed")
-        await page.click("main >> text='Sign out'")
-        await page.wait_for_selector(".side-foot a:has-text('Sign in')")
-        await sign_in(browser, USER, "another good sentence")
         assert browser.wrong == []
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from headgate.db import Database
 from tests import ticket_market as market
+from tests.browser.chromium import CHROMIUM
 from tests.browser.console import ADMIN, USER, Site, go, shift, sign_in, site, violations, visiting
-from tests.browser.test_tickets_pages import CHROMIUM, PAGES
+from tests.browser.test_tickets_pages import PAGES
 from tests.clients.installed import packages
 
 pytest.importorskip("playwright.async_api", reason="the playwright package is not installed")
@@ -25,6 +28,11 @@ FOR_ADMINS = [
     "sql", "jobs", "jobs/1", "logs/audit", "logs/sign_ins", "logs/failures", "users", "mail", "storage/papers",
     "tables/auth/users",
 ]  # fmt: skip
+#: The doors that any application has, what an application documents, and the console's own files. Nothing else.
+PUBLIC = re.compile(
+    r"/(?:rest|auth|realtime|storage|functions)/v1(?:/|$)|/api/"
+    r"|/console/(?:$|manifest\.json$|static/[\w./-]+$|pages/[a-z]+/[\w./-]+$)"
+)
 EVERY = {None: ["sign-in", *OPEN], USER: [*OPEN, *FOR_USERS], ADMIN: [*OPEN, *FOR_USERS, *FOR_ADMINS]}
 
 
@@ -59,11 +67,12 @@ async def place(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
 
 
 @pytest.mark.parametrize("who", [None, USER, ADMIN], ids=["anonymous", "user", "admin"])
-async def test_every_page_works_is_accessible_and_does_not_jump(
+async def test_every_page_works_is_accessible_does_not_jump_and_asks_public_interfaces_only(
     place: Site, axe: str, who: str | None
 ) -> None:
     found: dict[str, object] = {}
-    async with visiting(place, who) as browser:
+    asked: list[str] = []
+    async with visiting(place, who, on_request=asked.append) as browser:
         for path in EVERY[who]:
             await go(browser, path)
             if await browser.page.query_selector("main [role=alert]"):
@@ -78,6 +87,38 @@ async def test_every_page_works_is_accessible_and_does_not_jump(
                 found[f"{path} wrong"] = list(browser.wrong)
                 browser.wrong.clear()
     assert found == {}
+    assert private(asked) == []
+    spoken = {urlsplit(url).path.split("/")[1] for url in asked if not url.startswith(("data:", "about:"))}
+    assert spoken >= {"console", "rest", "auth"} | (
+        {"realtime", "storage"} if who else set()
+    )  # it was recorded
+
+
+def private(asked: list[str]) -> list[str]:
+    """Those of the addresses that no other application could ask."""
+    paths = [urlsplit(url).path for url in asked if not url.startswith(("data:", "about:", "blob:"))]
+    return sorted({path for path in paths if not PUBLIC.match(path)})
+
+
+def test_record_of_requests_tells_private_ones() -> None:
+    base = "http://127.0.0.1:1"
+    good = [
+        "/rest/v1/rpc/overview",
+        "/realtime/v1/websocket?apikey=x",
+        "/console/",
+        "/console/static/vendor/a.js",
+    ]
+    bad = [
+        "/health",
+        "/metrics",
+        "/restricted",
+        "/console/private.json",
+        "/internal/x",
+        "/rest/v2/x",
+        "/apis",
+    ]
+    assert private([base + path for path in good]) == []
+    assert private([base + path for path in bad]) == sorted(bad)
 
 
 async def test_every_page_is_accessible_in_the_dark_on_a_phone_and_scrolls_one_way(

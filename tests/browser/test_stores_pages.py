@@ -18,8 +18,8 @@ from tests.console_site import make_user
 
 pytest.importorskip("playwright.async_api", reason="the playwright package is not installed")
 
+from tests.browser.chromium import CHROMIUM, Browser, browsing
 from tests.browser.console import PASSWORD, USER, go, settled, sign_in
-from tests.browser.test_tickets_pages import CHROMIUM, Browser, browsing
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 
 from headgate.db import Database
 from tests import ticket_market as market
+from tests.browser.chromium import CHROMIUM, browsing
 
-playwright = pytest.importorskip("playwright.async_api", reason="the playwright package is not installed")
-CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-    None,
-)
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium on this machine (apt-get install chromium)"
 )
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PAGES = {
     "events": ("Events", "table"),
     "events/1": ("Game 1", ".uplot canvas"),
@@ -41,51 +24,6 @@ PAGES = {
     "alerts": ("Alerts", "form"),
     "freshness": ("Freshness", "table"),
 }
-
-
-@dataclass
-class Browser:
-    """A page that collects everything that went wrong on it."""
-
-    base: str
-    page: playwright.Page
-    wrong: list[str] = field(default_factory=list)
-
-    async def open(self, path: str) -> None:
-        """Go to one of the application's pages, freshly loaded."""
-        await self.page.goto("about:blank")
-        await self.page.goto(f"{self.base}/console/#/tickets/{path}")
-
-
-@contextlib.asynccontextmanager
-async def browsing(
-    base: str, *, width: int = 1280, height: int = 900, dark: bool = False
-) -> AsyncIterator[Browser]:
-    """A fresh browser without a profile that speaks to this machine only."""
-    async with playwright.async_playwright() as play:
-        browser = await play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = await browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-        )
-        page = await context.new_page()
-        opened = Browser(base, page)
-
-        def on_console(message: playwright.ConsoleMessage) -> None:
-            if message.type in {"error", "warning"}:
-                opened.wrong.append(message.text)
-
-        def on_request(request: playwright.Request) -> None:
-            if not request.url.startswith((base, "data:", "about:")):
-                opened.wrong.append(f"asked for {request.url}")
-
-        page.on("console", on_console)
-        page.on("pageerror", lambda error: opened.wrong.append(str(error)))
-        page.on("request", on_request)
-        await page.add_init_script(
-            "addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
-        )
-        yield opened
-        await browser.close()
 
 
 async def _market(db: Database) -> None:

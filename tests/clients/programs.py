@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,23 +52,36 @@ def judge(status: int | None, text: str, least: int) -> None:
     assert told.group(1) == told.group(2) and int(told.group(2)) >= least
 
 
-async def run_program(*command: str, cwd: Path, least: int) -> str:
-    """Run a client program and show its table; what went wrong is the message."""
+OnLine = Callable[[str], Awaitable[None]]
+
+
+async def run_program(*command: str, cwd: Path, least: int, on_line: OnLine | None = None) -> str:
+    """Run a client program and show its table; what went wrong is the message. `on_line` hears each line it prints."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
+    lines: list[str] = []
+    assert process.stdout is not None
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), PROGRAM_S)
+        async with asyncio.timeout(PROGRAM_S):
+            async for line in process.stdout:
+                lines.append(line.decode())
+                if on_line is not None:
+                    await on_line(line.decode().rstrip())
+            await process.wait()
     except TimeoutError:
         process.kill()
+        print("".join(lines))
         raise
-    text = output.decode()
+    text = "".join(lines)
     print(text)
     judge(process.returncode, text, least)
     return text
 
 
-async def run_supabase_js(program: str, *arguments: str, least: int, base: str | None = None) -> None:
+async def run_supabase_js(
+    program: str, *arguments: str, least: int, base: str | None = None, on_line: OnLine | None = None
+) -> None:
     """A program in Node, then in Chromium against the same server; a method that passes in one must in the other.
 
     `base`: where `pages` are served already, when the server has to know.
@@ -78,7 +91,9 @@ async def run_supabase_js(program: str, *arguments: str, least: int, base: str |
         pytest.skip(folder)
     for name in (program, "watch.mjs", "host.mjs", "device.mjs"):
         await asyncio.to_thread(shutil.copy, HERE / name, folder)
-    in_node = verdicts(await run_program("node", program, *arguments, cwd=folder, least=least))
+    in_node = verdicts(
+        await run_program("node", program, *arguments, cwd=folder, least=least, on_line=on_line)
+    )
     playwright = pytest.importorskip(
         "playwright.async_api", reason=f"{program} passes in Node; no playwright"
     )
@@ -86,7 +101,7 @@ async def run_supabase_js(program: str, *arguments: str, least: int, base: str |
         pytest.skip(f"{program} passes in Node; there is no Chromium (apt-get install chromium)")
     with contextlib.ExitStack() as stack:
         base = base or stack.enter_context(pages())
-        status, text = await _in_browser(playwright, base, program, arguments)
+        status, text = await _in_browser(playwright, base, (program, *arguments), on_line)
     in_page = verdicts(text)
     width = max(map(len, in_node))
     print(f"{'method'.ljust(width)}  Node  browser")
@@ -98,16 +113,23 @@ async def run_supabase_js(program: str, *arguments: str, least: int, base: str |
 
 
 async def _in_browser(
-    playwright: Any, base: str, program: str, arguments: tuple[str, ...]
+    playwright: Any, base: str, command: tuple[str, ...], on_line: OnLine | None
 ) -> tuple[int, str]:
     """The exit status and what was printed."""
+    program, *arguments = command
     lines: list[str] = []
+    told: set[asyncio.Future[None]] = set()
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def fail(error: Any) -> None:
         lines.append(f"not ok {program}: {error}")
         if not ended.done():
             ended.set_result(1)
+
+    def said(line: str) -> None:
+        lines.append(line)
+        if on_line is not None:
+            told.add(asyncio.ensure_future(on_line(line)))
 
     async with playwright.async_playwright() as play:
         browser = await play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -126,7 +148,7 @@ async def _in_browser(
             await page.expose_function("programVisits", visit)
             await page.expose_function("programEnds", lambda status: ended.done() or ended.set_result(status))
             await page.add_init_script(f"globalThis.programArguments = {json.dumps(arguments)}")
-            page.on("console", lambda message: lines.append(message.text))
+            page.on("console", lambda message: said(message.text))
             page.on("pageerror", fail)
             devtools = await context.new_cdp_session(page)
             await devtools.send("WebAuthn.enable")
@@ -140,6 +162,7 @@ async def _in_browser(
             await page.goto(f"{base}/?{program}")
             status = await asyncio.wait_for(ended, PROGRAM_S)
         finally:
+            await asyncio.gather(*told)
             await browser.close()
     return status, "\n".join(lines)
 

@@ -31,8 +31,23 @@ export const rpc = (name, args = {}) => ask(client.schema("console").rpc(name, a
 /** A view of the console's schema. */
 export const view = (name) => client.schema("console").from(name);
 
+/** What a letter's link or a provider sent the browser back with in place of a session; "" for nothing. */
+export const arrival = { error: "" };
+
+function arrive() {
+  const sent = [location.search, location.hash.startsWith("#/") ? "" : location.hash].map((part) => new URLSearchParams(part.slice(1)));
+  arrival.error = sent.map((part) => part.get("error_description") || part.get("error")).find(Boolean) || "";
+  if (arrival.error) sendBack(arrival.error);
+}
+
+function sendBack(error) {
+  arrival.error = error;
+  history.replaceState(null, "", `${location.pathname}#/sign-in`);
+}
+
 /** Make the client and find out who is signed in. Resolves once both are known, so that the first picture is right. */
 export async function begin(key) {
+  arrive();
   const bare = (input, init = {}) => {
     const headers = new Headers(init.headers);
     headers.delete("apikey");
@@ -48,6 +63,7 @@ export async function begin(key) {
     if (event !== "INITIAL_SESSION") setTimeout(() => settle(session), 0);
   });
   const { data } = await client.auth.getSession();
+  if (!data.session && new URLSearchParams(location.search).has("code")) sendBack("That link works in the browser that asked for it. Sign in here, or ask for another link.");
   await settle(data.session);
 }
 

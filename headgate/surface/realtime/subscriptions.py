@@ -16,7 +16,7 @@ from headgate.surface.realtime.pgoutput import Change, Position, Relation
 if TYPE_CHECKING:
     from headgate.surface.realtime.channels import Channel
 
-_VOLATILE = frozenset({"exp", "iat", "nbf", "jti", "session_id"})
+_VOLATILE = frozenset({"exp", "iat", "nbf", "jti"})
 #: Types whose equal values have one text, so that a subscriber can be looked up by it.
 _EXACT = frozenset({"int2", "int4", "int8", "oid", "uuid", "text", "varchar", "bool", "date"})
 

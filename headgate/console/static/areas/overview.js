@@ -1,19 +1,18 @@
 // The first page: for administrators what is fresh, running and wrong; for everybody else what there is to see here.
-import { html, useEffect, useMemo, useState } from "../names.js";
-import { rpc, useAsk } from "../client.js";
+import { html, useEffect, useMemo, useRef, useState } from "../names.js";
+import { client, rpc, useAsk } from "../client.js";
 import { Badge, Empty, Failure, Stale, Stat } from "../ui.js";
 import { TimeChart } from "../charts.js";
 import { Bones, Progress, pace } from "../widgets.js";
 import { ago, count, duration, when } from "../format.js";
-
-const EVERY_MS = 2000;
+import { every, moved, TONES, useRuns } from "../live.js";
 
 export default function Overview({ who, manifest }) {
   return who.admin ? html`<${Desk} />` : html`<${Welcome} who=${who} manifest=${manifest} />`;
 }
 
 /** What answers, asked of the parts themselves. */
-const PARTS = [["Server", "/health"], ["Sign-in", "/auth/v1/health"], ["Storage", "/storage/v1/status"]];
+const PARTS = [["Tables", "/rest/v1/", "OPTIONS"], ["Sign-in", "/auth/v1/health"], ["Storage", "/storage/v1/status"]];
 
 function useHealth() {
   const [value, set] = useState({});
@@ -21,8 +20,8 @@ function useHealth() {
     let stopped = false;
     const look = async () => {
       const found = {};
-      await Promise.all(PARTS.map(async ([name, path]) => {
-        try { found[name] = (await fetch(path)).ok ? "good" : "bad"; } catch { found[name] = "bad"; }
+      await Promise.all(PARTS.map(async ([name, path, method]) => {
+        try { found[name] = (await fetch(path, { method, headers: client.supabaseKey === "none" ? {} : { apikey: client.supabaseKey } })).ok ? "good" : "bad"; } catch { found[name] = "bad"; }
       }));
       if (!stopped) set(found);
     };
@@ -52,16 +51,20 @@ function Welcome({ who, manifest }) {
 }
 
 function Desk() {
-  const read = useAsk("overview", () => rpc("overview"), { every: EVERY_MS });
+  const again = useRef(() => {});
+  const live = useRuns(() => again.current());
+  const read = useAsk("overview", () => rpc("overview"), { every: every(live.live) });
+  again.current = read.reload;
   const head = html`<div class="head"><div><h1>Overview</h1><p>What is fresh, what runs and what needs you.</p></div></div>`;
   if (!read.data && read.error) return html`${head}<div class="card"><${Failure} error=${read.error} retry=${read.reload} /></div>`;
   if (!read.data) return html`${head}<div class="card"><${Bones} rows=${14} /></div>`;
   const d = read.data;
   const alive = d.workers.filter((w) => w.alive);
   const waiting = (d.jobs.ready || 0);
+  const running = moved(d.running, live.rows, true);
   return html`${head}<${Stale} error=${read.error} retry=${read.reload} />
     <div class="stack"><dl class="stats">
-      <${Stat} label="Running" value=${count(d.jobs.running || 0)} note=${`${count(d.running.length)} runs in progress`} />
+      <${Stat} label="Running" value=${count(d.jobs.running || 0)} note=${`${count(running.filter((r) => !r.state || r.state === "running").length)} runs in progress`} />
       <${Stat} label="Waiting" value=${count(waiting)} note=${`${count(d.jobs.scheduled || 0)} scheduled`} />
       <${Stat} label="Done, last hour" value=${count(d.jobs.done_1h || 0)} note="jobs" />
       <${Stat} label="Failed" tone=${d.jobs.failed ? "up" : ""} value=${count(d.jobs.failed || 0)} note=${d.jobs.failed ? html`<a class="name" href="#/jobs?state=failed">look at them</a>` : "none kept"} />
@@ -72,9 +75,15 @@ function Desk() {
     <div class="cols even"><section class="card"><div class="card-head"><div><h2>Rows collected</h2><p>Seen by finished runs, by hour, the last 24.</p></div></div><${Hours} hours=${d.hours} /></section>
       <section class="card"><div class="card-head"><h2>Needs attention</h2></div><div class="fixed" style=${{ height: "252px" }} tabindex="0" role="region" aria-label="Problems">${d.problems.length ? html`<ul>${d.problems.map((p) => html`<li class="line" key=${p.what + p.id + p.subject}><${Problem} problem=${p} /></li>`)}</ul>` : html`<p class="quiet small">Nothing. Failed jobs, findings of checks, held batches and stopped hosts appear here.</p>`}</div></section></div>
     <section class="card"><div class="card-head"><h2>In progress</h2><a class="button plain" href="#/runs">All runs</a></div><div class="fixed" style=${{ height: "264px" }} tabindex="0" role="region" aria-label="Runs in progress">
-      ${d.running.length ? html`<ul>${d.running.map((r) => html`<li class="line" key=${r.id}><div class="row spread"><a class="name" href=${`#/runs/${r.id}`}>${r.source}${r.key ? ` · ${r.key}` : ""}</a><span class="quiet small">${pace(r)}</span></div>
-        <div style=${{ marginTop: "6px" }}><${Progress} seen=${r.seen} expected=${r.expected} label=${`Progress of run ${r.id}`} /></div></li>`)}</ul>` : html`<p class="quiet small">No run is going on at this moment. The timetable is under <a class="name" href="#/jobs">Jobs</a>.</p>`}</div></section>
+      ${running.length ? html`<ul>${running.map((r) => html`<${Going} key=${r.id} run=${r} />`)}</ul>` : html`<p class="quiet small">No run is going on at this moment. The timetable is under <a class="name" href="#/jobs">Jobs</a>.</p>`}</div></section>
     <section class="card flush"><div class="card-head"><div><h2>Freshness by source</h2><p>When a source last moved on, and its last 24 hours.</p></div></div><${Sources} sources=${d.sources} /></section></div>`;
+}
+
+/** A run in progress, or one that has just ended. */
+function Going({ run: r }) {
+  const over = r.state && r.state !== "running";
+  return html`<li class="line"><div class="row spread"><a class="name" href=${`#/runs/${r.id}`}>${r.source}${r.key ? ` · ${r.key}` : ""}</a><span class="quiet small">${over ? html`${count(r.seen)} rows seen <${Badge} tone=${TONES[r.state]}>${r.state}<//>` : pace(r)}</span></div>
+    <div style=${{ marginTop: "6px" }}><${Progress} seen=${over ? 1 : r.seen} expected=${over ? 1 : r.expected} tone=${over ? TONES[r.state] || "" : ""} label=${`Progress of run ${r.id}`} /></div></li>`;
 }
 
 export function size(bytes) {

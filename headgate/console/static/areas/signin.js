@@ -1,7 +1,7 @@
 // Signing in: password, link by mail, a new account, another provider, the second factor, a forgotten password.
-import { html, useEffect, useState } from "../names.js";
-import { ask, client, useAuthSettings } from "../client.js";
-import { Field, Wrong } from "../widgets.js";
+import { html, useEffect, useRef, useState } from "../names.js";
+import { arrival, ask, client, useAuthSettings } from "../client.js";
+import { Field, toast, Wrong } from "../widgets.js";
 import { Bone } from "../ui.js";
 
 const NAMES = { github: "GitHub", google: "Google", gitlab: "GitLab", azure: "Microsoft", apple: "Apple" };
@@ -16,14 +16,19 @@ function target(query) {
 export default function SignIn({ query, who }) {
   const settings = useAuthSettings();
   const [way, setWay] = useState(query.get("way") || "password");
-  const away = new URLSearchParams(location.search).get("error_description") || (location.hash.match(/error_description=([^&]+)/) || [])[1];
-  useEffect(() => { if (who.user && !who.needsCode) location.hash = `#${target(query)}`; }, [who.user, who.needsCode]);
+  const away = useRef(arrival.error).current;
+  useEffect(() => { arrival.error = ""; }, []);  // told once
+  useEffect(() => {
+    if (!who.user || who.needsCode) return;
+    if (away) toast(away, "bad");
+    location.hash = `#${target(query)}`;
+  }, [who.user, who.needsCode]);
   if (who.needsCode) return html`<${SecondFactor} who=${who} />`;
   if (!settings) return html`<div class="card signin" aria-busy="true" style=${{ minHeight: "430px" }}><h1>Sign in</h1><${Bone} h=${300} /></div>`;
   if (!("external" in settings)) return html`<div class="card signin" style=${{ minHeight: "430px" }}><h1>Sign in</h1><p class="quiet">This server answers no sign-in at <code>/auth/v1</code>.</p></div>`;
   const providers = Object.entries(settings.external).filter(([name, on]) => on && !["email", "phone", "anonymous_users", "passkeys", "saml", "web3_solana", "web3_ethereum"].includes(name));
   return html`<div class="card signin" style=${{ minHeight: "430px" }}>
-    ${away && html`<${Wrong} error=${{ message: decodeURIComponent(away.replace(/\+/g, " ")) }} />`}
+    ${away && html`<${Wrong} error=${{ message: away }} />`}
     ${way === "password" ? html`<${Password} onWay=${setWay} />` : way === "link" ? html`<${Link} onWay=${setWay} />`
       : way === "new" ? html`<${SignUp} onWay=${setWay} />` : html`<${Forgotten} onWay=${setWay} />`}
     <p class="small quiet" style=${{ marginTop: "16px" }}>${way === "password" ? html`${!settings.disable_signup && html`<button class="button plain small" type="button" onClick=${() => setWay("new")}>Create an account</button>`}
