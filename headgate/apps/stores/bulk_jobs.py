@@ -346,6 +346,7 @@ async def end(
     await milestone(
         conn, connection, operation["entity"], state, detail={"state": state, "missing": missing}, error=error
     )
+    await conn.execute(Q.end_alone, {"run": operation["run_id"]})
     row = await (await conn.execute(Q.open_operations, {"run": operation["run_id"]})).fetchone()
     if row is not None and row["open"] == 0:
         await milestone(conn, connection, "reconciled", "in_progress")

@@ -118,6 +118,10 @@ order by shopify_id limit %(limit)s
 -- name: open_operations
 select count(*) as open from stores.bulk_operations where run_id = %(run)s and finished_at is null
 
+-- name: end_alone
+-- Operations of a run end one after the other: two that end at once would each take the other for open.
+select from stores.sync_runs where id = %(run)s for no key update
+
 -- name: local_count
 select case %(entity)s
     when 'orders' then (select count(*) from public.shop_orders

@@ -19,7 +19,7 @@ export default function Connect({ who, query }) {
   return html`<div class="head"><div><h1>Shops</h1><p>Connect a Shopify shop to a brand; its sync begins at once.</p></div></div>
     ${failed && html`<div class="note bad" role="alert"><span>${REASONS[failed] || "The shop could not be connected. Try again; the server's log has the reason."} <code class="tiny">${failed}</code></span></div>`}
     ${!who.user ? html`<${SignIn} />` : !read.data ? html`<div class="card">${read.error ? html`<${Failure} error=${read.error} retry=${read.reload} />` : html`<${Bones} rows=${6} />`}</div>`
-      : html`<div class="stack">${read.data.brands.length ? html`<${Begin} brands=${read.data.brands} shop=${query.get("shop") || ""} />` : html`<${NewBrand} first done=${read.reload} shop=${query.get("shop")} />`}
+      : html`<div class="stack">${read.data.brands.length ? html`<${Begin} key=${query.get("shop")} brands=${read.data.brands} shop=${query.get("shop") || ""} />` : html`<${NewBrand} first done=${read.reload} shop=${query.get("shop")} />`}
         ${read.data.brands.length > 0 && html`<${Connected} brands=${read.data.brands} shops=${read.data.shops} done=${read.reload} /><${Another} done=${read.reload} />`}</div>`}`;
 }
 

@@ -18,7 +18,16 @@ export default function SyncProgress({ who, manifest }) {
   const live = read.data.shops.filter((shop) => shop.state === "connected" || shop.state === "error");
   const brands = read.data.brands.filter((brand) => live.some((shop) => shop.brand_id === brand.id));
   if (!brands.length) return html`${head}<div class="card"><${NoShop} brands=${read.data.brands} /></div>`;
-  return html`${head}<div class="stack">${brands.map((brand) => html`<${Brand} key=${brand.id} brand=${brand} apikey=${manifest.key} />`)}<${Snippet} brand=${brands[0]} apikey=${manifest.key} /></div>`;
+  return html`${head}<${Brands} brands=${brands} apikey=${manifest.key} />`;
+}
+
+/** Shown once each brand has told how it stands (or cannot), so that no card pushes the next one down. */
+function Brands({ brands, apikey }) {
+  const [ready, set] = useState(new Set());
+  const shown = brands.every((brand) => ready.has(brand.id));
+  const heard = (id) => set((old) => (old.has(id) ? old : new Set([...old, id])));
+  useEffect(() => { const id = setTimeout(() => set(new Set(brands.map((brand) => brand.id))), 4000); return () => clearTimeout(id); }, []);
+  return html`${!shown && html`<div class="card"><${Bones} rows=${8} /></div>`}<div class="stack" style=${{ display: shown ? "" : "none" }}>${brands.map((brand) => html`<${Brand} key=${brand.id} brand=${brand} apikey=${apikey} heard=${heard} />`)}<${Snippet} brand=${brands[0]} apikey=${apikey} /></div>`;
 }
 
 function Snippet({ brand, apikey }) {
@@ -26,22 +35,24 @@ function Snippet({ brand, apikey }) {
   return html`<section class="card"><div class="card-head"><div><h2>On your own site</h2><p>The same in any page; it hides itself when the sync is complete.</p></div><button class="button small" type="button" onClick=${() => act(() => navigator.clipboard.writeText(text), "Copied.")}>Copy</button></div><${Code} text=${text} label="For your own site" /></section>`;
 }
 
-function Brand({ brand, apikey }) {
+function Brand({ brand, apikey, heard }) {
   const element = useRef(null);
   const [told, tell] = useState(null);
   const [theme, setTheme] = useState(document.documentElement.dataset.theme || "");
   useEffect(() => {
-    const on = (event) => tell(event.detail);
+    const on = (event) => { tell(event.detail); heard(brand.id); };
+    const off = () => heard(brand.id);
     const own = element.current;
     own.addEventListener("headgate-sync", on);
+    own.addEventListener("headgate-sync-denied", off);
     own.getToken = async () => ((await client.auth.getSession()).data.session || {}).access_token;
     own.setAttribute("brand", brand.id);
     const themed = () => setTheme(document.documentElement.dataset.theme || "");
     addEventListener("headgate-theme", themed);
-    return () => { own.removeEventListener("headgate-sync", on); removeEventListener("headgate-theme", themed); };
+    return () => { own.removeEventListener("headgate-sync", on); own.removeEventListener("headgate-sync-denied", off); removeEventListener("headgate-theme", themed); };
   }, [brand.id]);
   return html`<section class="card"><div class="card-head" style=${{ minHeight: "44px" }}><div><h2>${brand.name}</h2><p>${told ? `${told.summary}${told.last_update ? ` · last change ${ago(since(told.last_update))}` : ""}` : "\u00a0"}</p></div>${told && html`<${Badge} tone=${TONES[told.overall_status]}>${told.overall_status}<//>`}</div>
-    <div style=${{ minHeight: "238px" }}><headgate-sync-progress ref=${element} stay heading="Milestones" apikey=${apikey || undefined} theme=${theme || undefined} server=${location.origin}></headgate-sync-progress></div>
+    <headgate-sync-progress ref=${element} stay heading="Milestones" apikey=${apikey || undefined} theme=${theme || undefined} server=${location.origin}></headgate-sync-progress>
     ${told && html`<${Figures} told=${told} />${told.shops.length > 1 && html`<${Shops} shops=${told.shops} />`}`}</section>`;
 }
 

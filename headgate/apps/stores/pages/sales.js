@@ -26,7 +26,7 @@ export default function Sales({ who }) {
 
 /** The days that are shown and those that they are compared with (`before` is null for none, or where orders are unknown). */
 function period(shop, wish, now) {
-  let [first, last] = [shift(now, 1 - Number(wish.span)), now];
+  let [first, last] = [shift(now, 1 - (Number(wish.span) || 30)), now];
   if (wish.span === "own") {
     last = wish.last && wish.last <= now ? wish.last : now;
     first = wish.first && wish.first <= last ? wish.first : last;

@@ -1,0 +1,35 @@
+"""The last operation of a sync is followed by its reconciliation, whoever ends when."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from headgate.apps.stores.bulk_jobs import end
+from headgate.db import Database
+from tests import stores_shop
+
+
+async def test_operations_that_end_at_once_do_not_wait_for_each_other_for_ever(database: Database) -> None:
+    made = await stores_shop.connection(database, await stores_shop.brand(database, uuid4()))
+    await database.execute("select stores.begin_sync(%s)", (made,))
+    await database.execute(
+        "update stores.bulk_operations set finished_at = now(), state = 'completed' where entity = 'products'"
+    )
+    one, other = await database.fetch_all(
+        "select * from stores.bulk_operations where finished_at is null order by id"
+    )
+    following = "select count(*) from control.jobs where kind = 'stores.refund_details'"
+    async with database.transaction() as first:
+        await end(first, one, shop=stores_shop.SHOP, state="completed", missing=[])
+
+        async def second() -> None:
+            async with database.transaction() as conn:
+                await end(conn, other, shop=stores_shop.SHOP, state="completed", missing=[])
+
+        task = asyncio.create_task(second())
+        await asyncio.wait([task], timeout=1.0)
+    await asyncio.wait_for(task, 20)
+    assert await database.fetch_value(following) == 1
+    found = await database.fetch_value("select status from public.shop_milestones where label = 'reconciled'")
+    assert found == "in_progress"
