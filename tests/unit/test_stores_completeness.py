@@ -39,9 +39,22 @@ def test_a_text_that_looks_like_the_key_is_no_key(tmp_path: Path, text: str) -> 
     assert (found.lines, found.roots) == (4, 3)
 
 
-def test_a_key_that_is_written_with_spaces_is_a_key(tmp_path: Path) -> None:
+def test_a_key_in_another_place_or_with_spaces_is_a_key(tmp_path: Path) -> None:
     spaced = CHILD.replace(b'"__parentId":', b'"__parentId" : ')
-    assert counted(tmp_path, ORDER, spaced).roots == 1
+    first = orjson.dumps({"__parentId": "gid://shopify/Order/1", "id": "gid://shopify/LineItem/7"})
+    found = counted(tmp_path, ORDER, spaced, first, CHILD)
+    assert (found.lines, found.roots) == (4, 1)
+
+
+def test_a_key_of_an_inner_object_makes_no_child(tmp_path: Path) -> None:
+    inner = {"id": "gid://shopify/TaxLine/1", "__parentId": "gid://shopify/Order/2"}
+    last = orjson.dumps({"id": "gid://shopify/Order/2", "taxLines": [inner]})
+    only = orjson.dumps({"id": "gid://shopify/Order/3", "app": inner})
+    both = orjson.dumps(
+        {"id": "gid://shopify/LineItem/4", "app": inner, "__parentId": "gid://shopify/Order/3"}
+    )
+    found = counted(tmp_path, ORDER, last, only, both, CHILD)
+    assert (found.lines, found.roots) == (5, 3)
 
 
 def test_blank_lines_are_no_lines(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """Is a bulk file whole? Counted on disk in one pass, before anything of it is promoted, against Shopify's word.
 
-Lines are told apart by their bytes, not parsed: inside of text JSON has a quote as `\\"`, so that `"__parentId":` can
-only be a key. Where the bytes leave a doubt, lines are parsed.
+Lines are told apart by their bytes, not parsed: Shopify writes `"__parentId"` last, and inside of text JSON has a quote
+as `\\"`. Where the bytes leave a doubt (the words as a value, the key somewhere else), lines are parsed.
 """
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ import orjson
 BLOCK = 1 << 18
 #: So many lines' marks are in a set at once; beyond, they are compared in turns.
 AT_ONCE = 1 << 20
-_KEY, _SURE = b'"__parentId"', b'"__parentId":'
+_KEY = b'"__parentId"'
+#: The key as Shopify writes it: last of its line, and of the object that the line is.
+_LAST = re.compile(rb'"__parentId":"[^"]*"\}\r?$', re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +79,7 @@ def _blocks(path: Path, block: int) -> Iterator[tuple[bytes, list[bytes]]]:
 def _roots(data: bytes, lines: list[bytes]) -> int:
     """How many lines are nobody's children."""
     keys = data.count(_KEY)
-    if keys == data.count(_SURE):  # GraphQL keeps names with two underscores to itself: no line has two
+    if keys == len(_LAST.findall(data)):
         return len(lines) - keys
     return sum(not _is_child(line) for line in lines)
 
@@ -85,7 +88,7 @@ def _is_child(line: bytes) -> bool:
     if _KEY not in line:
         return False
     document = _parsed(line)
-    return "__parentId" in document if isinstance(document, dict) else _SURE in line
+    return "__parentId" in document if isinstance(document, dict) else _LAST.search(line) is not None
 
 
 def _parsed(line: bytes) -> Any:
