@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from headgate.db import migrate
 from headgate.db.connect import Database, connect
@@ -25,6 +25,7 @@ from headgate.db.platform import apply_platform
 
 FULL = "headgate_template"
 BARE = "headgate_bare_template"
+_DROP_TRIES = 100
 
 
 class TestCluster:
@@ -77,7 +78,16 @@ class TestCluster:
 
     async def drop(self, url: str) -> None:
         """Remove a clone, whoever is still connected to it."""
-        await self._admin("drop database if exists {} with (force)", urlsplit(url).path[1:])
+        for again in range(_DROP_TRIES, -1, -1):
+            try:
+                await self._admin("drop database if exists {} with (force)", urlsplit(url).path[1:])
+                return
+            except (
+                errors.ObjectInUse
+            ):  # a reader of the log, whom `force` leaves alone, is about to notice its end
+                if not again:
+                    raise
+                await asyncio.sleep(0.1)
 
     @contextlib.asynccontextmanager
     async def database(self, *, bare: bool = False, max_size: int = 20) -> AsyncIterator[Database]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,8 @@ FLAGS = [
     # a page that is not in front keeps its timers, so that tests with two pages see both move
     "--disable-background-timer-throttling", "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
+    "--disable-ipc-flooding-protection", "--disable-hang-monitor",
+    "--disable-field-trial-config", "--disable-features=PaintHolding,Translate,HttpsUpgrades,OptimizationHints",
 ]  # fmt: skip
 START_S = 60.0
 
@@ -38,6 +40,10 @@ class Browser:
     base: str
     page: playwright.Page
     wrong: list[str] = field(default_factory=list)
+
+    async def tab(self) -> Browser:
+        """Another tab beside it: the same session, and the same list of what went wrong."""
+        return Browser(self.base, await self.page.context.new_page(), self.wrong)
 
     async def open(self, path: str) -> None:
         """Go to one of the application's pages, freshly loaded."""
@@ -101,35 +107,47 @@ async def browsing(
     height: int = 900,
     dark: bool = False,
     also: Sequence[str] = (),
+    stored: Mapping[str, str] | None = None,
     on_request: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Browser]:
-    """A fresh context that speaks to `base` only, and to the origins of `also`; `on_request` hears every address."""
+    """A fresh context that speaks to `base` only, and to the origins of `also`.
+
+    `stored` is in its local storage from the start; `on_request` hears every address that it asks.
+    """
     async with playwright.async_playwright() as play:
         browser = await play.chromium.connect_over_cdp(_process.address())
+        entries = [{"name": name, "value": value} for name, value in (stored or {}).items()]
         context = await browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            storage_state={"cookies": [], "origins": [{"origin": base, "localStorage": entries}]},
         )
-        page = await context.new_page()
-        opened = Browser(base, page)
+        await context.add_init_script(
+            "addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
+        )
+        wrong: list[str] = []
 
         def on_console(message: playwright.ConsoleMessage) -> None:
             if message.type in {"error", "warning"}:
-                opened.wrong.append(message.text)
+                wrong.append(message.text)
 
-        def asked(request: playwright.Request) -> None:
-            if not request.url.startswith((base, "data:", "about:", *also)):
-                opened.wrong.append(f"asked for {request.url}")
+        def asked(url: str) -> None:
             if on_request is not None:
-                on_request(request.url)
+                on_request(url)
 
-        page.on("console", on_console)
-        page.on("pageerror", lambda error: opened.wrong.append(str(error)))
-        page.on("request", asked)
-        if on_request is not None:
-            page.on("websocket", lambda socket: on_request(socket.url))
-        await page.add_init_script(
-            "addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
-        )
+        def on_page(page: playwright.Page) -> None:
+            def requested(request: playwright.Request) -> None:
+                if not request.url.startswith((base, "data:", "about:", *also)):
+                    wrong.append(f"asked for {request.url}")
+                asked(request.url)
+
+            page.on("console", on_console)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("request", requested)
+            page.on("websocket", lambda socket: asked(socket.url))
+
+        context.on("page", on_page)
+        opened = Browser(base, await context.new_page(), wrong)
         try:
             yield opened
         finally:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
+
 from headgate.db import Database
 from headgate.db.keys import ensure_keys
 from tests import ticket_market as market
@@ -55,12 +57,21 @@ async def site(db: Database, folder: Path, **settings: Any) -> AsyncIterator[Sit
 
 @contextlib.asynccontextmanager
 async def visiting(site: Site, who: str | None = None, **view: Any) -> AsyncIterator[Browser]:
-    """A browser, signed in through the form as `who` (an address) when given."""
-    async with browsing(site.base, **view) as browser:
-        await browser.page.add_init_script(_SHIFTS)
-        if who is not None:
-            await sign_in(browser, who)
+    """A browser; with the session of `who` (an address) when given, as a sign-in some time ago has left it."""
+    stored = {} if who is None else {"headgate-session": await session(site, who)}
+    async with browsing(site.base, stored=stored, **view) as browser:
+        await browser.page.context.add_init_script(_SHIFTS)
         yield browser
+
+
+async def session(site: Site, email: str, password: str = PASSWORD) -> str:
+    """What supabase-js keeps of a sign-in. The form itself has tests of its own."""
+    async with httpx.AsyncClient(base_url=site.base, headers={"apikey": site.key}) as http:
+        reply = await http.post(
+            "/auth/v1/token?grant_type=password", json={"email": email, "password": password}
+        )
+    assert reply.status_code == 200, reply.text
+    return reply.text
 
 
 async def sign_in(browser: Browser, email: str, password: str = PASSWORD) -> None:
@@ -86,9 +97,15 @@ async def settled(browser: Browser) -> None:
     await browser.page.wait_for_selector("[aria-busy=true]", state="detached", timeout=20_000)
 
 
-async def violations(browser: Browser, axe: str) -> list[str]:
-    """What axe (its source) finds, as `rule: where`. Injected by the test's own hand, past the page's policy."""
-    await browser.page.evaluate(axe)
+async def carry(browser: Browser, axe: str) -> None:
+    """Have axe (its source) on every page opened from now on: by the test's own hand, past the page's policy."""
+    await browser.page.context.add_init_script(f"if (location.protocol.startsWith('http')) {{{axe}\n}}")
+
+
+async def violations(browser: Browser, axe: str = "") -> list[str]:
+    """What axe finds, as `rule: where`; its source is needed where the browser does not carry it."""
+    if axe:
+        await browser.page.evaluate(axe)
     found = await browser.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [f"{v['id']}: {json.dumps([n['target'] for n in v['nodes'][:3]])}" for v in found["violations"]]
 

@@ -209,7 +209,7 @@ async def with_provider(db: Database, folder: Path) -> AsyncIterator[tuple[Brows
 
 async def test_provider_signs_a_new_person_in_by_its_button(database: Database, tmp_path: Path) -> None:
     async with with_provider(database, tmp_path) as (browser, at, provider):
-        await browser.page.focus("text=Continue with")
+        await browser.page.focus("text='Continue with Company'")
         await browser.page.keyboard.press("Enter")
         await inside(browser, "a@example.com")
         assert provider.seen and "code=" not in browser.page.url and browser.page.url.startswith(at.base)
@@ -223,10 +223,10 @@ async def test_person_who_says_no_at_the_provider_is_told_so_on_the_form(
 ) -> None:
     async with with_provider(database, tmp_path) as (browser, _, provider):
         provider.fault = Fault.DENIED
-        await browser.page.click("text=Continue with")
+        await browser.page.click("text='Continue with Company'")
         await browser.page.wait_for_selector("[role=alert]:has-text('The person said no')", timeout=15_000)
         provider.fault = None
-        await browser.page.click("text=Continue with")
+        await browser.page.click("text='Continue with Company'")
         await inside(browser, "a@example.com")
         assert await browser.page.query_selector("[role=alert]") is None
         assert browser.wrong == []

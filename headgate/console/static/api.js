@@ -98,6 +98,10 @@ function disconnect() {
   for (const w of watchers) w({ ...status });
 }
 
+// A page that the browser keeps for its back button would keep its connection too, of which an origin has six.
+addEventListener("pagehide", disconnect);
+addEventListener("pageshow", (event) => { if (event.persisted && listeners.size) { connect(); announce(null); } });
+
 /** Call `listener(event_id)` at every change; with null when anything may have changed. Returns the way to stop. */
 export function onChange(listener) {
   connect();

@@ -62,9 +62,10 @@ function Desk() {
   const alive = d.workers.filter((w) => w.alive);
   const waiting = (d.jobs.ready || 0);
   const running = moved(d.running, live.rows, true);
+  const going = running.filter((r) => !r.state || r.state === "running").length;
   return html`${head}<${Stale} error=${read.error} retry=${read.reload} />
     <div class="stack"><dl class="stats">
-      <${Stat} label="Running" value=${count(d.jobs.running || 0)} note=${`${count(running.filter((r) => !r.state || r.state === "running").length)} runs in progress`} />
+      <${Stat} label="Running" value=${count(d.jobs.running || 0)} note=${going === 1 ? "1 run in progress" : `${count(going)} runs in progress`} />
       <${Stat} label="Waiting" value=${count(waiting)} note=${`${count(d.jobs.scheduled || 0)} scheduled`} />
       <${Stat} label="Done, last hour" value=${count(d.jobs.done_1h || 0)} note="jobs" />
       <${Stat} label="Failed" tone=${d.jobs.failed ? "up" : ""} value=${count(d.jobs.failed || 0)} note=${d.jobs.failed ? html`<a class="name" href="#/jobs?state=failed">look at them</a>` : "none kept"} />

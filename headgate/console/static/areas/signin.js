@@ -31,11 +31,11 @@ export default function SignIn({ query, who }) {
     ${away && html`<${Wrong} error=${{ message: away }} />`}
     ${way === "password" ? html`<${Password} onWay=${setWay} />` : way === "link" ? html`<${Link} onWay=${setWay} />`
       : way === "new" ? html`<${SignUp} onWay=${setWay} />` : html`<${Forgotten} onWay=${setWay} />`}
-    <p class="small quiet" style=${{ marginTop: "16px" }}>${way === "password" ? html`${!settings.disable_signup && html`<button class="button plain small" type="button" onClick=${() => setWay("new")}>Create an account</button>`}
+    <div class="ways">${way === "password" ? html`${!settings.disable_signup && html`<button class="button plain small" type="button" onClick=${() => setWay("new")}>Create an account</button>`}
         <button class="button plain small" type="button" onClick=${() => setWay("link")}>Send me a link instead</button><button class="button plain small" type="button" onClick=${() => setWay("forgot")}>Forgotten password</button>`
-      : html`<button class="button plain small" type="button" onClick=${() => setWay("password")}>Back to the password</button>`}</p>
+      : html`<button class="button plain small" type="button" onClick=${() => setWay("password")}>Back to the password</button>`}</div>
     ${providers.length > 0 && html`<div class="form" style=${{ marginTop: "8px" }}><div class="or">or</div>${providers.map(([name]) => html`<button key=${name} class="button" type="button"
-      onClick=${() => client.auth.signInWithOAuth({ provider: name, options: { redirectTo: back() } })}>Continue with ${NAMES[name] || name}</button>`)}</div>`}</div>`;
+      onClick=${() => client.auth.signInWithOAuth({ provider: name, options: { redirectTo: back() } })}>Continue with ${NAMES[name] || name[0].toUpperCase() + name.slice(1)}</button>`)}</div>`}</div>`;
 }
 
 /** A form whose button waits for the answer and whose error stands above it. */
