@@ -51,6 +51,7 @@ select state, topic, extract(epoch from pg_xact_commit_timestamp(xmin) - receive
   from stores.webhook_inbox where deliveries = 1 order by id
 """
 LEFT = "select count(*) from stores.webhook_inbox where state = 'received'"
+WORKING = "select count(*) from control.workers where stopped_at is null"
 QUERIES = "select sum(requests) from control.hosts where host like 'bench-%%'"
 
 
@@ -177,6 +178,8 @@ async def measure() -> list[Figure]:
             processes = [await _process("serve", environment), await _process("work", environment)]
             try:
                 await until_up(base)
+                while not await db.fetch_value(WORKING):  # noqa: ASYNC110 - it polls a database
+                    await asyncio.sleep(0.2)
                 deliveries = _sign(told)
                 pids = {
                     "server": processes[0].pid,

@@ -128,6 +128,26 @@ async def test_what_is_asked_while_the_job_is_ending_is_read(synced: stores_sync
     assert [row["shopify_id"] for row in await synced.db.fetch_all(ORDERS)] == [first, second]
 
 
+async def test_what_comes_while_the_job_reads_is_left_to_the_next_job(
+    synced: stores_sync.Synced, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = numbers(synced)
+    late = [second]
+    real = rereads.Reader.read
+
+    async def read(self: rereads.Reader, rows: Any) -> None:
+        await real(self, rows)
+        while late:
+            await changed(synced, late.pop())
+
+    monkeypatch.setattr(rereads.Reader, "read", read)
+    await changed(synced, first)
+    await run(synced)
+    assert [row["shopify_id"] for row in await synced.db.fetch_all(ORDERS)] == [first, second]
+    jobs = await synced.db.fetch_all("select attempt, state from control.jobs order by id")
+    assert jobs == [{"attempt": 1, "state": "succeeded"}] * 2
+
+
 async def test_the_job_does_not_end_before_who_is_asking_has_committed(synced: stores_sync.Synced) -> None:
     first, second = numbers(synced)
     await changed(synced, first)
@@ -151,6 +171,17 @@ async def test_the_job_does_not_end_before_who_is_asking_has_committed(synced: s
     await running
     assert await synced.db.fetch_value(WAITING) == 0
     assert [row["shopify_id"] for row in await synced.db.fetch_all(ORDERS)] == [first, second]
+
+
+async def test_who_tells_while_a_job_is_ending_does_not_wait_and_is_read(synced: stores_sync.Synced) -> None:
+    (order,) = numbers(synced, count=1)
+    async with synced.db.transaction() as ending:
+        await ending.execute("select stores.end_of_reading(%s)", [synced.outlet.shop.domain])
+        async with asyncio.timeout(20):
+            await changed(synced, order)
+    await run(synced)
+    assert [row["shopify_id"] for row in await synced.db.fetch_all(ORDERS)] == [order]
+    assert await synced.db.fetch_value(WAITING) == 0
 
 
 async def test_webhook_is_applied_by_the_transaction_that_keeps_the_reading(

@@ -185,7 +185,7 @@ def refetch(services: Services) -> Handler:
         shop = await _shop(ctx)
         if shop is None:
             return
-        if ctx.job.args.get("again"):
+        if ctx.job.args.get("again") or ctx.job.args.get("ask"):
             await _wake(ctx, shop)
             return
         while not ctx.cancelled.is_set():
@@ -220,18 +220,18 @@ async def _read_rows(ctx: JobContext, means: Means, shop: str, rows: Sequence[Ma
 
 
 async def _wake(ctx: JobContext, shop: str) -> None:
-    """What was put off is tried again, by the shop's job."""
+    """Have the shop's job read what was put off, or what came while one was ending."""
     async with ctx.transaction() as conn:
-        await conn.execute(Q.asking, {"shop": shop})
-        await conn.execute(Q.try_again, {"shop": shop})
-        await conn.execute(Q.read_soon, {"shop": shop})
+        await conn.execute(Q.ask, {"shop": shop})
+        if ctx.job.args.get("again"):
+            await conn.execute(Q.try_again, {"shop": shop})
         await ctx.settle(conn)
 
 
 async def _end(ctx: JobContext, shop: str) -> None:
     """End the job; another follows for what came meanwhile, and one for what was put off.
 
-    Whoever asks meanwhile is seen here, or finds the job ended and adds one.
+    Whoever asks meanwhile is seen here, or finds the job ended and adds one, or one that asks later.
     """
     async with ctx.transaction() as conn:
         await conn.execute(Q.end_of_reading, {"shop": shop})

@@ -153,7 +153,8 @@ order by id desc limit 1
 update stores.sync_runs set state = %(state)s, missing = %(missing)s, finished_at = now() where id = %(run)s and state = 'running'
 
 -- name: read_waiting
-select stores.read_soon(%(shop)s) from (select from stores.webhook_inbox
+select case when stores.asking(%(shop)s) then stores.read_soon(%(shop)s) else stores.read_later(%(shop)s) end
+from (select from stores.webhook_inbox
 where shop_domain = %(shop)s and state = 'received' and object_id is not null limit 1) w
 
 -- name: operation_of_gid

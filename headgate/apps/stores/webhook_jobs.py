@@ -110,9 +110,8 @@ async def _read_instead(ctx: JobContext, row: Mapping[str, Any], about: tuple[st
     """For a webhook that an earlier version of the server took: its object waits to be read from now on."""
     given = {"inbox": row["id"], "shop": row["shop_domain"], "entity": about[0], "object": about[1]}
     async with ctx.transaction() as conn:
-        await conn.execute(Q.asking, given)
+        await conn.execute(Q.ask, given)
         await conn.execute(Q.to_be_read, given)
-        await conn.execute(Q.read_soon, given)
         await ctx.settle(conn)
 
 

@@ -26,6 +26,8 @@ from headgate.db import Database, errors
 TAKE = "select stores.take_webhooks(%(rows)s::jsonb)"
 #: Webhooks, and bytes of their bodies, that are kept together at most.
 MOST, MOST_BYTES = 64, 4_000_000
+#: How long the first of a group waits for others, in seconds.
+GATHER_S = 0.01
 _TOPIC = re.compile(r"[a-z_]{1,60}/[a-z_]{1,60}")
 _ID = re.compile(r"[A-Za-z0-9_.:\-]{1,200}")
 _LEAST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
@@ -76,6 +78,7 @@ class Inbox:
 
     async def _drain(self) -> None:
         while self._waiting:
+            await asyncio.sleep(GATHER_S)
             group, self._waiting = together(self._waiting)
             error = await self._keep(group)
             if error is None:

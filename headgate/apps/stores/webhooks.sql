@@ -6,8 +6,8 @@ select id, topic, shop_domain, triggered_at, received_at, connection_ids, payloa
 update stores.webhook_inbox set state = %(state)s, note = coalesce(%(note)s, note), applied_at = clock_timestamp()
  where id = %(inbox)s and state = 'received';
 
--- name: asking
-select stores.asking(%(shop)s);
+-- name: ask
+select case when stores.asking(%(shop)s) then stores.read_soon(%(shop)s) else stores.read_later(%(shop)s) end;
 
 -- name: read_soon
 select stores.read_soon(%(shop)s);
@@ -35,7 +35,7 @@ update stores.webhook_inbox
  where id = any (%(ids)s) and state = 'received';
 
 -- name: next_reads
-select min(coalesce(retry_at, '-infinity')) as at, coalesce(bool_or(retry_at is null or retry_at <= now()), false) as due
+select min(retry_at) as at, coalesce(bool_or(retry_at is null or retry_at <= now()), false) as due
   from stores.webhook_inbox where shop_domain = %(shop)s and state = 'received' and object_id is not null;
 
 -- name: try_again

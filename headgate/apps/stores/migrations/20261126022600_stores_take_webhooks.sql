@@ -19,14 +19,22 @@ language sql set search_path = '' as $$
 $$;
 comment on function stores.read_soon is
     'Has the objects of the shop''s waiting webhooks read again. After half a second, because Shopify tells of one change '
-    'by several webhooks. Hold stores.asking() before the webhook is written, or a job that is ending may not see it.';
+    'by several webhooks. Ask stores.asking() before the webhook is written, or a job that is ending may not see it.';
 
-create function stores.asking(p_shop text) returns void
+create function stores.asking(p_shop text) returns boolean
 language sql set search_path = '' as $$
-    select pg_advisory_xact_lock_shared(hashtextextended('stores.webhooks:' || p_shop, 0))
+    select pg_try_advisory_xact_lock_shared(hashtextextended('stores.webhooks:' || p_shop, 0))
 $$;
 comment on function stores.asking is
-    'Held until the asker commits, so that a reading job does not end between its last look and this wish.';
+    'Held until the asker commits, so that a reading job does not end between its last look and this wish. False when one '
+    'is ending: ask by stores.read_later() then. Nobody waits, for webhooks have to be acknowledged.';
+
+create function stores.read_later(p_shop text) returns bigint
+language sql set search_path = '' as $$
+    select control.enqueue_job('stores.refetch', jsonb_build_object('shop', p_shop, 'ask', true), p_priority => 15,
+                               p_run_at => clock_timestamp() + interval '0.2 s', p_max_attempts => 20)
+$$;
+comment on function stores.read_later is 'Adds a job that asks for a reading, once this transaction has committed.';
 
 create function stores.end_of_reading(p_shop text) returns void
 language sql set search_path = '' as $$
@@ -41,11 +49,12 @@ declare
   v_results text[];
   v_jobs jsonb;
   v_shops text[];
+  v_ending text[];
   v_row record;
   v_same record;
 begin
-  perform stores.asking(s.shop)
-     from (select distinct r ->> 'shop' as shop from jsonb_array_elements(p_rows) r order by 1) s;
+  select array_agg(s.shop) into v_ending
+    from (select distinct r ->> 'shop' as shop from jsonb_array_elements(p_rows) r) s where not stores.asking(s.shop);
   with given as materialized (
     -- numbered here, so that what was kept is told apart from what another row of the same name kept
     select r.*, nextval('stores.webhook_inbox_id_seq') as id
@@ -83,7 +92,8 @@ begin
          array_agg(distinct t.shop) filter (where t.result = 'taken' and t.reads)
     into v_results, v_jobs, v_shops
     from told t;
-  perform stores.read_soon(s) from unnest(v_shops) s;
+  perform case when s = any (v_ending) then stores.read_later(s) else stores.read_soon(s) end
+     from unnest(v_shops) s order by s;
   if v_jobs is not null then
     perform control.enqueue_jobs(v_jobs);
   end if;
@@ -134,7 +144,7 @@ language sql set search_path = '' as $$
 $$;
 comment on function stores.requeue_webhooks is 'Adds jobs for webhooks that wait without one; how many.';
 
-revoke all on function stores.take_webhooks, stores.read_soon, stores.asking, stores.end_of_reading from public;
+revoke all on function stores.take_webhooks, stores.read_soon, stores.read_later, stores.asking, stores.end_of_reading from public;
 
 -- What waited to be read by the older way waits by this one.
 update stores.webhook_inbox w set state = 'received', applied_at = null, note = null

@@ -71,7 +71,8 @@ language sql set search_path = '' as $$
 $$;
 comment on function stores.requeue_webhooks is 'Adds jobs for webhooks that wait without one; how many.';
 
-drop function stores.take_webhooks(jsonb), stores.end_of_reading(text), stores.asking(text), stores.read_soon(text);
+drop function stores.take_webhooks(jsonb), stores.end_of_reading(text), stores.asking(text), stores.read_later(text),
+    stores.read_soon(text);
 drop index public.shop_refunds_unread;
 drop index stores.webhook_inbox_waiting;
 create index webhook_inbox_waiting on stores.webhook_inbox (id) where state = 'received';
