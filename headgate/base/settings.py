@@ -45,7 +45,12 @@ class Settings(BaseSettings):
         default="",
         description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto are believed; `*` is any.",
     )
-    simulator_port: int = Field(default=8790, ge=0, le=65535, description="TCP port of the ticket simulator.")
+    simulator_port: int = Field(
+        default=8790,
+        ge=1,
+        le=65000,
+        description="TCP port of the first simulator of `headgate up --demo`; each further one takes the next port.",
+    )
     workers: int = Field(default=1, ge=0, le=64, description="Worker processes that `headgate up` starts.")
     concurrency: int = Field(
         default=8, ge=1, le=256, description="Jobs that one worker process runs at a time."

@@ -21,6 +21,7 @@ from headgate.base import log
 from headgate.base.clock import monotonic
 from headgate.base.errors import SettingsError
 from headgate.base.settings import Settings
+from headgate.cli.demo import ACCOUNT, account, begin, simulators
 from headgate.cli.parts import Part, Parts, end_with_parent, sole_stack
 from headgate.cli.ports import ensure_free
 from headgate.cli.runtime import (
@@ -35,6 +36,7 @@ from headgate.db import Database
 from headgate.db.keys import ensure_keys
 from headgate.db.migrate import up as migrate_up
 from headgate.db.platform import apply_platform
+from headgate.engine.manifest import Demo
 
 _READY_S = 60.0
 _SHARED_PORT = "HEADGATE_SHARED_PORT"  # set for each of several server processes
@@ -42,10 +44,12 @@ _console = Console(stderr=False, highlight=False)
 
 
 @click.command()
-@click.option("--demo", is_flag=True, help="Also start the ticket simulator and collect from it.")
+@click.option("--demo", is_flag=True, help="Also start the applications' simulators and collect from them.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port of the server.")
-@click.option("--simulator-port", type=int, help="Port of the simulator.")
+@click.option(
+    "--simulator-port", type=int, help="Port of the first simulator; the others take the next ones."
+)
 @click.option("--servers", type=int, help="Server processes that share the port.")
 @click.option("--workers", type=int, help="Worker processes.")
 @database_options
@@ -54,28 +58,23 @@ def up(demo: bool, **options: Any) -> None:
     settings = load_settings(join=False, **options)
     log.configure(level="warning")
     ensure_free(settings.host, settings.port, option="--port (make run RUN_ARGS='--port N')")
-    if demo:
-        ensure_free(
-            "127.0.0.1",
-            settings.simulator_port,
-            option="--simulator-port (make run RUN_ARGS='--simulator-port N')",
-        )
+    demos = simulators(settings) if demo else {}
     with sole_stack(settings.data_dir):
-        asyncio.run(_up(settings, demo=demo))
+        asyncio.run(_up(settings, demos))
 
 
-async def _up(settings: Settings, *, demo: bool) -> None:
+async def _up(settings: Settings, demos: Mapping[str, Demo]) -> None:
     stop = _stop_on_signals()
     begun = monotonic()
     _say("Starting PostgreSQL" if not settings.url() else "Connecting to PostgreSQL")
     async with database_place(settings) as place:
-        keys = await _prepare(settings, place)
+        keys, password = await _prepare(settings, place, demos)
         parts = Parts(folder=settings.data_dir, announce=_say)
         try:
-            await _start_parts(parts, settings, place, demo=demo)
+            await _start_parts(parts, settings, place, demos)
             await _until_ready(_url(settings) + "/health", stop)
             if not stop.is_set():
-                _show(settings, parts, keys, seconds=monotonic() - begun, demo=demo)
+                _show(settings, parts, keys, seconds=monotonic() - begun, password=password)
             await stop.wait()
             _say("Stopping")
         finally:
@@ -83,29 +82,29 @@ async def _up(settings: Settings, *, demo: bool) -> None:
     _say("Stopped")
 
 
-async def _prepare(settings: Settings, place: Place) -> dict[str, str]:
-    """Platform, migrations and keys; everything here may be repeated."""
+async def _prepare(settings: Settings, place: Place, demos: Mapping[str, Demo]) -> tuple[dict[str, str], str]:
+    """Platform, migrations, keys, the demo's account; all may be repeated. The keys and the account's password."""
     apps = chosen_apps(settings)
     await apply_platform(place.admin_url)
     applied = await migrate_up(place.url, migration_sources(apps))
     if applied:
         _say(f"Applied {len(applied)} migrations")
     async with await Database.open(place.url, max_size=2) as db:
-        return await ensure_keys(db, settings.data_dir / "keys.json")
+        keys = await ensure_keys(db, settings.data_dir / "keys.json")
+        if not demos:
+            return keys, ""
+        await begin(db, list(demos.values()))
+        return keys, await account(db, settings)
 
 
-async def _start_parts(parts: Parts, settings: Settings, place: Place, *, demo: bool) -> None:
+async def _start_parts(parts: Parts, settings: Settings, place: Place, demos: Mapping[str, Demo]) -> None:
     environment = _environment(settings, place)
-    if demo:
-        for app in chosen_apps(settings):
-            if app.demo is not None:
-                simulator = app.demo(settings.simulator_port)
-                environment.update(simulator.environment)
-                parts.shared.update(simulator.environment)
-                await parts.start(
-                    Part(name=f"{app.name}-simulator", arguments=simulator.arguments, url=simulator.url)
-                )
-                await _until_ready(simulator.url + simulator.ready_path, None)
+    for name, simulator in demos.items():
+        environment.update(simulator.environment)
+        parts.shared.update(simulator.environment)
+        await parts.start(Part(name=f"{name}-simulator", arguments=simulator.arguments, url=simulator.url))
+    for simulator in demos.values():
+        await _until_ready(simulator.url + simulator.ready_path, None)
     for part in _servers(settings, environment):
         await parts.start(part)
     for number in range(1, settings.workers + 1):
@@ -173,7 +172,9 @@ def _say(text: str) -> None:
     _console.print(f"[dim]headgate[/dim] {text}")
 
 
-def _show(settings: Settings, parts: Parts, keys: Mapping[str, str], *, seconds: float, demo: bool) -> None:
+def _show(
+    settings: Settings, parts: Parts, keys: Mapping[str, str], *, seconds: float, password: str
+) -> None:
     url = _url(settings)
     table = Table.grid(padding=(0, 2))
     for label, value in (
@@ -189,12 +190,11 @@ def _show(settings: Settings, parts: Parts, keys: Mapping[str, str], *, seconds:
         table.add_row(f"[bold]{label}[/bold]", value)
     for part in parts.parts:
         if part.name.endswith("simulator") and part.url:
-            table.add_row("[bold]Simulator[/bold]", part.url)
-    note = (
-        "The listings come from the simulator. Ctrl-C stops everything."
-        if demo
-        else "Ctrl-C stops everything."
-    )
+            table.add_row(f"[bold]{part.name.capitalize().replace('-', ' ')}[/bold]", part.url)
+    note = "Ctrl-C stops everything."
+    if password:
+        table.add_row("[bold]Demo account[/bold]", f"{ACCOUNT}, password {password}")
+        note = f"What is shown comes from the simulators. {note}"
     _console.print(Panel(table, title=f"Headgate is up after {seconds:.1f} s", subtitle=note, expand=False))
 
 

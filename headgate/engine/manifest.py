@@ -316,13 +316,15 @@ class Demo:
     """A simulator of the upstream, as `headgate up --demo` runs it.
 
     `arguments`: of the `headgate` command that runs it. `url`: where it then listens; `ready_path` answers 200
-    there once it is ready. `environment`: settings that point the application's sources at it.
+    there once it is ready. `environment`: settings that point the application's sources at it. `jobs`: kinds of jobs
+    to run at each start.
     """
 
     arguments: Sequence[str]
     url: str
     ready_path: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
+    jobs: Sequence[str] = ()
 
 
 Handler = Callable[[Any], Awaitable[None]]
@@ -336,7 +338,8 @@ class App:
     folders of those names in it. `jobs`: kind → factory(Services) → handler. `api`: factory(Services) → a
     FastAPI router. `schedules`: the timetable's lines. `settings`: a pydantic-settings class read at start.
     `functions`: name → factory(Services) → function, served below `/functions/v1`.
-    `demo`: port → how to run its simulator there. `replay(db, app, file)`: sends a recording through the pipeline.
+    `demo`: port → how to run its simulator there; each application's gets a port of its own.
+    `replay(db, app, file)`: sends a recording through the pipeline.
     """
 
     name: str

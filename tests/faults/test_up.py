@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,8 +31,25 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=5) as reply:
+def _free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = _free_port()
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+
+
+def _get(url: str, **headers: str) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as reply:
+        return json.load(reply)
+
+
+def _post(url: str, body: dict[str, Any], **headers: str) -> Any:
+    sent = {"content-type": "application/json", **headers}
+    asked = urllib.request.Request(url, json.dumps(body).encode(), sent)
+    with urllib.request.urlopen(asked, timeout=10) as reply:
         return json.load(reply)
 
 
@@ -50,7 +68,7 @@ class Stack:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.port, simulator = _free_port(), _free_port()
+        self.port, simulator = _free_port(), _free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = (folder / "output.txt").open("wb")
         command = [sys.executable, "-m", "headgate", "up", "--data-dir", str(folder / "data")]
@@ -101,7 +119,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
         running.output.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_up_shows_live_data_and_ctrl_c_stops_all_of_it_and_nothing_else(stack: Stack) -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]) as bystander:
         try:
@@ -109,8 +127,9 @@ def test_up_shows_live_data_and_ctrl_c_stops_all_of_it_and_nothing_else(stack: S
             _until(
                 lambda: bool(_get(f"{stack.url}/api/realtime/latest-prices")["data"]), 60, "prices in the API"
             )
+            _stores_are_live(stack)
             pids = stack.pids()
-            assert len(pids) >= 3
+            assert len(pids) >= 4
             stack.process.send_signal(signal.SIGINT)
             assert stack.process.wait(40) == 0
             assert not [pid for pid in pids if _alive(pid)]
@@ -118,6 +137,38 @@ def test_up_shows_live_data_and_ctrl_c_stops_all_of_it_and_nothing_else(stack: S
             assert bystander.poll() is None
         finally:
             bystander.kill()
+
+
+def _stores_are_live(stack: Stack) -> None:
+    """The account of the demo sees a shop that is synced to the cent, and then orders that webhooks told of."""
+    keys = json.loads((stack.folder / "data" / "keys.json").read_text())
+    found = re.search(r"(\S+@example\.com), password (\S+)", stack.printed())
+    assert found is not None
+    email, password = found.groups()
+    signed = _post(
+        f"{stack.url}/auth/v1/token?grant_type=password",
+        {"email": email, "password": password},
+        apikey=keys["anon"],
+    )
+    mine = {"apikey": keys["anon"], "authorization": f"Bearer {signed['access_token']}"}
+
+    def rows(path: str) -> list[dict[str, Any]]:
+        answer: list[dict[str, Any]] = _get(f"{stack.url}/rest/v1/{path}", **mine)
+        return answer
+
+    def tied() -> bool:
+        return any(
+            row["orders"] == row["tied"] > 300 for row in rows("shop_reconciliations?select=orders,tied")
+        )
+
+    _until(lambda: bool(rows("shop_brands?select=id")), 60, "the account's brand")
+    (brand,) = rows("shop_brands?select=id")
+    _until(tied, 100, "the simulated shop synced and reconciled")
+    told = _get(f"{stack.url}/api/sync/{brand['id']}/status", **mine)["shopify"]
+    assert {one["label"]: one["status"] for one in told["milestones"]}["orders"] == "completed"
+    _until(
+        lambda: bool(rows("shop_webhooks?state=eq.applied&topic=like.orders*&limit=1")), 60, "live webhooks"
+    )
 
 
 @pytest.mark.timeout(240)

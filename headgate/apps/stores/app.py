@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headgate.apps.stores import api, bulk_jobs, changes, ingest, privacy, rereads, upkeep, webhook_jobs
+from headgate.apps.stores import api, bulk_jobs, changes, demo, ingest, privacy, rereads, upkeep, webhook_jobs
 from headgate.apps.stores.means import connected
 from headgate.apps.stores.screens import SCREENS
 from headgate.apps.stores.settings import StoresSettings
@@ -13,7 +13,13 @@ from headgate.apps.stores.totals import DAILY, SALES
 from headgate.engine.manifest import App
 from headgate.engine.schedule import Schedule
 
-SYNC = {**bulk_jobs.JOBS, "stores.ingest": ingest.ingest, **upkeep.JOBS, **rereads.JOBS}
+SYNC = {
+    **bulk_jobs.JOBS,
+    "stores.ingest": ingest.ingest,
+    **upkeep.JOBS,
+    **rereads.JOBS,
+    demo.KIND: demo.connect,
+}
 
 app = App(
     name="stores",
@@ -38,4 +44,5 @@ app = App(
     api=api.router,
     screens=SCREENS,
     settings=StoresSettings,
+    demo=demo.demo,
 )

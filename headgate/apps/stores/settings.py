@@ -56,6 +56,11 @@ class StoresSettings(BaseSettings):
         default="",
         description="Base address of the Shopify simulator. Set: every shop is taken to be there, and no real one.",
     )
+    demo_shop: str = Field(
+        default="",
+        description="A shop of the simulator that is connected by itself, with every account as its owner. Set by "
+        "`headgate up --demo`.",
+    )
     state_minutes: int = Field(
         default=10, ge=1, le=60, description="Minutes that a merchant has to approve a connection."
     )
