@@ -99,6 +99,11 @@ _process = _Process()
 atexit.register(_process.end)
 
 
+def address() -> str:
+    """Where the run's browser takes DevTools connections, for contexts of a kind of their own."""
+    return _process.address()
+
+
 @contextlib.asynccontextmanager
 async def browsing(
     base: str,
