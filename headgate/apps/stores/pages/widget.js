@@ -140,7 +140,10 @@ export class HeadgateSyncProgress extends HTMLElement {
     this.#told = "";
     this.#furthest.clear();
     this.#root.replaceChildren();
-    if (this.getAttribute("brand") && (this.#ask || this.getAttribute("token"))) this.#read(this.#round);
+    if (!this.getAttribute("brand") || !(this.#ask || this.getAttribute("token"))) return;
+    // Attributes come one after the other: one question answers for all of them.
+    const round = this.#round;
+    queueMicrotask(() => this.#read(round));
   }
 
   #stop() {
