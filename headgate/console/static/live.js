@@ -7,6 +7,7 @@ export const every = (live) => (live ? 15000 : 2000); // ms between readings: wh
 const TRIES = 3;      // joins that may fail before polling alone serves
 const LINGER_MS = 4000; // how long a run that has just ended stays among those in progress
 const QUIET_MS = 1000;  // between two readings that changes ask for
+const DRAW_MS = 100;    // between two pictures, however many changes arrive
 const state = { channel: null, on: false, heard: false, failures: 0 };
 const watchers = new Set();
 
@@ -55,12 +56,22 @@ export function useRuns(reload) {
       if (timer) return;
       timer = setTimeout(() => { timer = 0; last = Date.now(); latest.current(); }, Math.max(0, last + QUIET_MS - Date.now()));
     };
+    let waiting = {};
+    let drawn = 0;
+    let drawing = 0;
+    const draw = () => {
+      const rows = waiting;
+      [waiting, drawing, drawn] = [{}, 0, Date.now()];
+      set((old) => ({ rows: { ...old.rows, ...rows }, live: state.on }));
+    };
     const drop = (id) => set((old) => { const rows = { ...old.rows }; delete rows[id]; return { ...old, rows }; });
     const watcher = (row) => {
-      const live = state.on && state.heard;
-      if (row == null) set({ rows: {}, live });  // what was missed is read again
-      else {
-        set((old) => ({ rows: { ...old.rows, [row.id]: shown(row) }, live }));
+      if (row == null) {
+        waiting = {};
+        set({ rows: {}, live: state.on && state.heard });  // what was missed is read again
+      } else {
+        waiting[row.id] = shown(row);
+        if (!drawing) drawing = setTimeout(draw, Math.max(0, drawn + DRAW_MS - Date.now()));
         if (row.state !== "running") {
           const id = setTimeout(() => { lingering.delete(id); drop(row.id); }, LINGER_MS);
           lingering.add(id);
@@ -73,6 +84,7 @@ export function useRuns(reload) {
     return () => {
       watchers.delete(watcher);
       clearTimeout(timer);
+      clearTimeout(drawing);
       for (const id of lingering) clearTimeout(id);
       setTimeout(() => { if (!watchers.size) leave(); }, 2000);
     };
