@@ -24,6 +24,8 @@ from headgate.engine.manifest import Handler, Services
 
 #: Webhooks looked at in one go.
 LIMIT = 500
+#: Objects that are kept in one transaction, whose cost hardly depends on how many they are.
+TOGETHER = 40
 #: How often an object is tried before its webhooks are kept for a person, at growing distances: an hour in all.
 TRIES = 15
 _KIND = {"orders": "order", "customers": "customer", "products": "product"}
@@ -62,8 +64,9 @@ class Reader:
     async def read(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Read what the rows of the inbox tell of, and mark them."""
         await self._part_merged(rows)
-        for batch in batches(things(rows)):
-            await self._read(batch)
+        found = things(rows)
+        for start in range(0, len(found), TOGETHER):
+            await self._read(found[start : start + TOGETHER])
         for brand in self.brands:
             await read_refunds(self.ctx, brand)
 
@@ -91,30 +94,37 @@ class Reader:
                 await self._read(part)
 
     async def _keep(self, batch: Sequence[Thing]) -> None:
-        ids: dict[str, list[int]] = {}
-        for one in batch:
-            ids.setdefault(one.entity, []).append(one.id)
         read_at = paging.reading()
-        gone, lines = await paging.several(self.shopify, ids)
+        gone, lines = await self._ask(batch)
         lost = {
             entity: await truly_gone(self.ctx, self.shopify, entity, numbers)
             for entity, numbers in gone.items()
         }
+        missed = {(entity, one) for entity, numbers in gone.items() for one in numbers}
+        seen = [one for one in batch if (one.entity, one.id) not in missed]
+        unseen = [one for one in batch if (one.entity, one.id) in missed]
         async with self.ctx.transaction() as conn:
             for connection in self.connections:
                 await _apply(conn, connection, lines, read_at)
                 for entity, numbers in lost.items():
                     for which in numbers:
                         await changes.delete(conn, connection, _KIND[entity], which)
-            missed = {(entity, one) for entity, numbers in gone.items() for one in numbers}
-            for note, those in (
-                ("read again from the shop", [one for one in batch if (one.entity, one.id) not in missed]),
-                (
-                    "the shop does not show it any more",
-                    [one for one in batch if (one.entity, one.id) in missed],
-                ),
-            ):
-                await _mark(conn, _webhooks(those), "applied", note)
+            await _mark(conn, _webhooks(seen), "applied", "read again from the shop")
+            await _mark(conn, _webhooks(unseen), "applied", "the shop does not show it any more")
+
+    async def _ask(self, batch: Sequence[Thing]) -> tuple[dict[str, list[int]], list[Any]]:
+        """By entity the objects that the shop does not show, and the lines of the others."""
+        gone: dict[str, list[int]] = {}
+        lines: list[Any] = []
+        for part in batches(batch):
+            ids: dict[str, list[int]] = {}
+            for one in part:
+                ids.setdefault(one.entity, []).append(one.id)
+            missing, found = await paging.several(self.shopify, ids)
+            lines += found
+            for entity, numbers in missing.items():
+                gone.setdefault(entity, []).extend(numbers)
+        return gone, lines
 
     async def _put_off(self, batch: Sequence[Thing], error: Exception) -> None:
         code, text = describe(error)

@@ -15,10 +15,10 @@ create index shop_refunds_unread on public.shop_refunds (connection_id, shopify_
 create function stores.read_soon(p_shop text) returns bigint
 language sql set search_path = '' as $$
     select control.enqueue_job('stores.refetch', jsonb_build_object('shop', p_shop), p_unique => p_shop, p_priority => 15,
-                               p_run_at => clock_timestamp() + interval '0.5 s', p_max_attempts => 20)
+                               p_run_at => clock_timestamp() + interval '0.8 s', p_max_attempts => 20)
 $$;
 comment on function stores.read_soon is
-    'Has the objects of the shop''s waiting webhooks read again. After half a second, because Shopify tells of one change '
+    'Has the objects of the shop''s waiting webhooks read again. Not at once, because Shopify tells of one change '
     'by several webhooks. Ask stores.asking() before the webhook is written, or a job that is ending may not see it.';
 
 create function stores.asking(p_shop text) returns boolean
