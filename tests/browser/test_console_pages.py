@@ -36,6 +36,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 TICKETS = [f"tickets/{path}" for path in PAGES]
+WAYS = [f"sign-in?way={way}" for way in ("new", "link", "forgot")]
 OPEN = ["overview", "tables", "tables/public/events", *TICKETS]
 FOR_USERS = ["runs", "runs/1", "storage", "realtime", "account"]
 FOR_ADMINS = [
@@ -47,7 +48,7 @@ PUBLIC = re.compile(
     r"/(?:rest|auth|realtime|storage|functions)/v1(?:/|$)|/api/"
     r"|/console/(?:$|manifest\.json$|static/[\w./-]+$|pages/[a-z]+/[\w./-]+$)"
 )
-EVERY = {None: ["sign-in", *OPEN], USER: [*OPEN, *FOR_USERS], ADMIN: [*OPEN, *FOR_USERS, *FOR_ADMINS]}
+EVERY = {None: ["sign-in", *WAYS, *OPEN], USER: [*OPEN, *FOR_USERS], ADMIN: [*OPEN, *FOR_USERS, *FOR_ADMINS]}
 
 
 @pytest.fixture
