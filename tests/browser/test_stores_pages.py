@@ -100,6 +100,12 @@ async def until(browser: Browser, script: str) -> None:
             await asyncio.sleep(0.05)
 
 
+async def cut_off(browser: Browser) -> list[str]:
+    """Tables and figures that are wider than the room they have."""
+    wider = "(all) => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.ariaLabel || e.innerText)"
+    return list(await browser.page.eval_on_selector_all("main .scroll, main .stat dd", wider))
+
+
 async def _picture(browser: Browser, name: str) -> None:
     """A screenshot for people, when the environment names a folder for them."""
     if folder := os.environ.get("TEST_PICTURES"):
@@ -134,13 +140,67 @@ async def test_each_page_fits_a_phone_in_the_dark_and_no_table_is_cut_off(place:
             await browser.page.wait_for_selector(mark)
             if (wide := await browser.page.evaluate("document.documentElement.scrollWidth")) > 390:
                 found[path] = wide
-            cut = "(all) => all.filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.ariaLabel || e.innerText)"
-            if hidden := await browser.page.eval_on_selector_all("main .scroll, main .stat dd", cut):
+            if hidden := await cut_off(browser):
                 found[f"{path} cut off"] = hidden
             if broken := await violations(browser, axe):
                 found[f"{path} axe"] = broken
             await _picture(browser, f"{path}-phone-dark")
         found.update({"wrong": browser.wrong} if browser.wrong else {})
+    assert found == {}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+async def test_trouble_is_readable_and_accessible_too(place: Place, axe: str, dark: bool) -> None:
+    """A sync on its way that failed in part, an open comparison, a privacy request: no healthy shop shows them."""
+    db, this = place.db, place.connection
+    before = await db.fetch_all("select * from public.shop_milestones where connection_id = %s", (this,))
+    put = (
+        "update public.shop_milestones set status = %s, rows_written = %s, total_rows = %s, error = %s"
+        " where connection_id = %s and label = %s"
+    )
+    await db.execute(put, ("in_progress", 4000, 12000, None, this, "orders"))
+    await db.execute(put, ("in_progress", 0, None, None, this, "customers"))
+    await db.execute(put, ("error", 3, 9, "A scope for this is missing.", this, "products"))
+    await db.execute(
+        put, ("partial", 0, None, "orders: Shopify counts 111, 110 are here", this, "reconciled")
+    )
+    await db.execute(
+        "insert into stores.gdpr_requests (connection_id, topic, customer_id, webhook_id, state, counts, collected)"
+        " values (%s, 'customers/data_request', 77, %s, 'done', '{\"shop_orders\": 3}', '{\"orders\": []}')",
+        (this, "privacy"),
+    )
+    await db.execute(
+        "with open as (insert into stores.reconciliations (connection_id, state, orders, tied, findings)"
+        "  values (%(c)s, 'open', 110, 109, %(f)s) returning id)"
+        " insert into stores.untied_orders (reconciliation_id, connection_id, order_id, name, currency,"
+        "  current_total_price, ledger, difference) select id, %(c)s, 7, '#7', 'USD', 10, 9.5, 0.5 from open",
+        {"c": this, "f": '[{"what": "orders", "why": "Shopify counts 111, 110 are here"}]'},
+    )
+    found: dict[str, object] = {}
+    view = {"width": 390, "height": 844} if dark else {}
+    try:
+        async with place.visit(OWNER, dark=dark, **view) as browser:
+            for path, mark in {
+                "progress": "text=A scope for this is missing.",
+                "sales": "text=still being read",
+                "reconciliation": "text=Orders that do not tie",
+                "webhooks": ".pager, .state",
+            }.items():
+                await go(browser, f"stores/{path}")
+                await browser.page.wait_for_selector(mark)
+                if path == "webhooks":
+                    await browser.page.click("text=Privacy requests")
+                    await browser.page.wait_for_selector("[aria-label='Save the data of customer 77']")
+                if broken := await violations(browser, axe) + await cut_off(browser):
+                    found[path] = broken
+                await _picture(browser, f"trouble-{path}-{'dark' if dark else 'light'}")
+            found.update({"wrong": browser.wrong} if browser.wrong else {})
+    finally:
+        for one in before:
+            values = (one["status"], one["rows_written"], one["total_rows"], one["error"], this, one["label"])
+            await db.execute(put, values)
+        await db.execute("delete from stores.gdpr_requests where customer_id = 77")
+        await db.execute("delete from stores.reconciliations where state = 'open'")
     assert found == {}
 
 

@@ -66,5 +66,5 @@ function Request({ r, shop }) {
   const state = html`<${Badge} tone=${TONES[r.state]}>${r.state}<//>`;
   const done = r.error || Object.entries(r.counts).filter(([, n]) => n).map(([name, n]) => `${name.replace(/^shop_/, "").replaceAll("_", " ")}: ${count(n)}`).join(" · ") || "nothing was kept";
   return html`<tr><td><strong>${r.topic}</strong><span class="sub">${r.customer_id ? `customer ${r.customer_id}` : "the whole shop"}</span><span class="sub phone-only">${ago(since(r.received_at))} · ${done}</span><span class="phone-only">${state}</span></td><td class="wide-only">${state}</td>
-    <td class="wide-only quiet small">${done}</td><td class="num quiet wide-only" title=${when(r.received_at, shop.time_zone)}>${ago(since(r.received_at))}</td><td class="num">${r.collected && html`<button class="button small" type="button" onClick=${save}>Save the data</button>`}</td></tr>`;
+    <td class="wide-only quiet small">${done}</td><td class="num quiet wide-only" title=${when(r.received_at, shop.time_zone)}>${ago(since(r.received_at))}</td><td class="num">${r.collected && html`<button class="button small" type="button" aria-label=${`Save the data of customer ${r.customer_id}`} onClick=${save}>Save</button>`}</td></tr>`;
 }
