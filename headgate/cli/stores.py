@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +23,7 @@ from headgate.apps.stores.wire import Wire
 from headgate.base.errors import JobError, SettingsError
 from headgate.base.settings import Settings
 from headgate.cli.parts import end_with_parent
+from headgate.cli.ports import ensure_free
 from headgate.cli.runtime import database_options, load_settings, opened_database
 from headgate.db import Database
 from headgate.engine.jobs import enqueue
@@ -40,6 +41,9 @@ _MARKS = {
 _LIVE = "select id, shop_domain, brand_id from stores.connections where state in ('connected', 'error')"
 
 
+_LEFT_ALONE = "select exists (select from control.hosts where host = %s and breaker <> 'closed')"
+
+
 @click.group()
 def stores() -> None:
     """The stores application: Shopify shops in sync."""
@@ -55,7 +59,7 @@ def _run(options: dict[str, Any], work: Callable[[Database, Settings], Awaitable
     try:
         asyncio.run(within())
     except Refusal as error:
-        raise click.ClickException(error.message) from None
+        raise SettingsError(error.message, code="HG121") from None
     except KeyboardInterrupt:
         click.echo("No longer watching; the sync goes on.")
 
@@ -69,7 +73,9 @@ def connect(shop: str, brand: str | None, owner: str | None, **options: Any) -> 
     """Print the address at which the merchant of SHOP approves. It is good once, for a few minutes."""
     domain = shop_of(shop)
     if domain is None:
-        raise click.BadParameter("use name.myshopify.com, or only the name", param_hint="SHOP")
+        raise SettingsError(
+            f"{shop!r} is no shop.", code="HG120", hint="Use name.myshopify.com, or only the name."
+        )
 
     async def work(db: Database, settings: Settings) -> None:
         ours = StoresSettings()
@@ -92,6 +98,10 @@ async def _brand(db: Database, wanted: str | None, owner: str | None) -> UUID:
     for row in rows:
         if wanted in (str(row["id"]), row["name"]) or (wanted is None and len(rows) == 1):
             return UUID(str(row["id"]))
+    if wanted is not None and _uuid(wanted) is not None:
+        raise SettingsError(f"There is no brand {wanted}.", code="HG120", hint="A name makes a new one.")
+    if owner is not None and not await _is_user(db, owner):
+        raise SettingsError(f"{owner!r} is no user's id.", code="HG120", hint="The console lists the users.")
     if wanted is None and rows:
         names = ", ".join(row["name"] for row in rows)
         raise SettingsError(
@@ -111,6 +121,19 @@ async def _brand(db: Database, wanted: str | None, owner: str | None) -> UUID:
                 "insert into stores.brand_members values (%s, %s, 'owner')", (made["id"], owner)
             )
     return UUID(str(made["id"]))
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+async def _is_user(db: Database, text: str) -> bool:
+    number = _uuid(text)
+    known = "select exists (select from auth.users where id = %s and deleted_at is null)"
+    return number is not None and bool(await db.fetch_value(known, (number,)))
 
 
 async def _connections(db: Database, shop: str | None) -> list[dict[str, Any]]:
@@ -139,18 +162,13 @@ def sync(shop: str | None, watch: bool, **options: Any) -> None:
 
     async def work(db: Database, _: Settings) -> None:
         rows = await _connections(db, shop)
-        async with db.transaction() as conn:
-            for row in rows:
-                await enqueue(
-                    conn,
-                    "stores.recent_sync",
-                    {"connection_id": row["id"]},
-                    key=f"stores:{row['shop_domain']}",
-                    unique=str(row["id"]),
-                    priority=20,
-                )
+        for row in rows:
+            await _now(db, "stores.recent_sync", row, key=f"stores:{row['shop_domain']}")
         if watch:
-            await _watch(db, [row["id"] for row in rows])
+            await _somebody_works(db)
+            await _watch(
+                db, [row["id"] for row in rows], coming=lambda: _going(db, "stores.recent_sync", rows)
+            )
         else:
             click.echo(f"Queued: {', '.join(row['shop_domain'] for row in rows)}")
 
@@ -194,21 +212,67 @@ def reconcile(shop: str | None, wait: bool, **options: Any) -> None:
         for row in await _connections(db, shop):
             newest = "select coalesce(max(id), 0) from stores.reconciliations where connection_id = %s"
             before = await db.fetch_value(newest, (row["id"],))
-            async with db.transaction() as conn:
-                await enqueue(
-                    conn, "stores.reconcile", {"connection_id": row["id"]}, unique=str(row["id"]), priority=20
-                )
+            await _now(db, "stores.reconcile", row)
             if not wait:
                 click.echo(f"{row['shop_domain']}: queued")
                 continue
+            await _somebody_works(db)
             with _console.status(f"Comparing {row['shop_domain']}"):
-                while (found := await db.fetch_value(newest, (row["id"],))) == before:  # noqa: ASYNC110 - a worker writes it
+                while (found := await db.fetch_value(newest, (row["id"],))) == before:
+                    await _going(db, "stores.reconcile", [row])
                     await asyncio.sleep(_REFRESH_S)
             failed |= not await _report(db, row["shop_domain"], found)
 
     _run(options, work)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+async def _now(db: Database, kind: str, row: Mapping[str, Any], *, key: str | None = None) -> None:
+    """Have a job about a connection run now; one that waits for its next attempt is woken."""
+    number = str(row["id"])
+    async with db.transaction() as conn:
+        made = await enqueue(conn, kind, {"connection_id": row["id"]}, key=key, unique=number, priority=20)
+        if made is None:
+            await conn.execute(
+                "select control.retry_job(id) from control.jobs"
+                " where kind = %s and unique_key = %s and state = 'scheduled'",
+                (kind, number),
+            )
+
+
+async def _somebody_works(db: Database) -> None:
+    """Raises JobError HG320 when there is no worker that could do what was queued."""
+    alive = "select exists (select from control.workers where stopped_at is null and lease_until > clock_timestamp())"
+    if not await db.fetch_value(alive):
+        raise JobError(
+            "It is queued, but no worker runs.",
+            code="HG320",
+            hint="Start one: `headgate up` or `headgate work`.",
+        )
+
+
+async def _going(db: Database, kind: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether such a job of one of the connections waits or runs.
+
+    Raises JobError HG321 when the newest one has failed, even if it is tried again.
+    """
+    going = False
+    for row in rows:
+        job = await db.fetch_one(
+            "select state, error_code, error from control.jobs where kind = %s and unique_key = %s"
+            " order by id desc limit 1",
+            (kind, str(row["id"])),
+        )
+        if job and job["error_code"] and job["state"] in ("scheduled", "failed", "cancelled"):
+            again = "It is tried again." if job["state"] == "scheduled" else "It is not tried again."
+            why = str(job["error"]).splitlines()[0][:300]
+            raise JobError(f"{row['shop_domain']}: {why} ({job['error_code']}) {again}", code="HG321")
+        if job and job["state"] == "scheduled" and await db.fetch_value(_LEFT_ALONE, (row["shop_domain"],)):
+            alone = "failed too often and is left alone for a while"
+            raise JobError(f"{row['shop_domain']} {alone} (HG412). It is tried again.", code="HG321")
+        going |= bool(job and job["state"] in ("scheduled", "ready", "running"))
+    return going
 
 
 async def _report(db: Database, shop: str, number: int) -> bool:
@@ -236,16 +300,18 @@ async def _told(db: Database, numbers: list[int]) -> list[dict[str, Any]]:
     return [row["s"] for row in rows]
 
 
-async def _watch(db: Database, numbers: list[int]) -> None:
-    """Show progress until no shop is syncing; a sync that was just queued is given a moment to begin."""
+async def _watch(
+    db: Database, numbers: list[int], *, coming: Callable[[], Awaitable[bool]] | None = None
+) -> None:
+    """Show progress until no shop is syncing, nor one that was just queued is `coming`; it may raise why it is not."""
     begun = False
     with Live(console=_console, refresh_per_second=4) as live:
-        for turn in range(10**9):
+        while True:
             told = await _told(db, numbers)
             live.update(_picture(told))
             syncing = any(one["overall_status"] == "syncing" for one in told)
             begun = begun or syncing
-            if not syncing and (begun or turn > 20 / _REFRESH_S):
+            if not syncing and (begun or coming is None or not await coming()):
                 return
             await asyncio.sleep(_REFRESH_S)
 
@@ -285,5 +351,6 @@ def _figures(line: Mapping[str, Any]) -> str:
 def simulate(**options: Any) -> None:
     """Serve a simulated Shopify on this machine, with the truth beside it."""
     end_with_parent()
+    ensure_free(options["host"], options["port"], option="--port")
     if simulator.callback is not None:
         simulator.callback(**options)
