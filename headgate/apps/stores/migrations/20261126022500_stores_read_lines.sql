@@ -66,13 +66,13 @@ $$;
 
 create function stores.read_agreements(p_scope bigint, p_zone text)
 returns table (
-    at_line bigint, stale boolean, shopify_id bigint, order_id bigint, happened_at timestamptz, day date, reason text)
+    at_line bigint, stale boolean, dead boolean, shopify_id bigint, order_id bigint, happened_at timestamptz, day date,
+    reason text, version timestamptz, currency text, counted boolean)
 language sql stable as $$
-    select l.line, p.stale or l.late, l.id, p.order_id, (l.doc ->> 'happenedAt')::timestamptz,
-           ((l.doc ->> 'happenedAt')::timestamptz at time zone p_zone)::date, coalesce(l.doc ->> 'reason', 'UNKNOWN')
-    from stores.lines_of('a') l
+    select l.line, p.stale or l.late, p.dead, l.id, p.order_id, l.happened_at, (l.happened_at at time zone p_zone)::date,
+           coalesce(l.doc ->> 'reason', 'UNKNOWN'), p.version, p.currency, p.counted
+    from (select d.*, (d.doc ->> 'happenedAt')::timestamptz as happened_at from stores.lines_of('a') d offset 0) l
     cross join lateral stores.parent_of(p_scope, 'o', l.parent) p
-    where not p.dead
 $$;
 
 create function stores.read_line_items(p_scope bigint)
@@ -139,17 +139,16 @@ $$;
 
 create function stores.read_refunds(p_connection bigint, p_scope bigint)
 returns table (
-    at_line bigint, stale boolean, shopify_id bigint, order_id bigint, created_at timestamptz, note text,
-    total_refunded numeric, presentment_total_refunded numeric)
+    at_line bigint, stale boolean, dead boolean, shopify_id bigint, order_id bigint, created_at timestamptz, note text,
+    total_refunded numeric, presentment_total_refunded numeric, version timestamptz)
 language sql stable as $$
-    select l.line, p.stale or l.late, l.id, p.order_id, (l.doc ->> 'createdAt')::timestamptz,
+    select l.line, p.stale or l.late, p.dead, l.id, p.order_id, (l.doc ->> 'createdAt')::timestamptz,
            case when k.shopify_id is null then l.doc ->> 'note' end,
            (l.doc #>> '{totalRefundedSet,shopMoney,amount}')::numeric,
-           (l.doc #>> '{totalRefundedSet,presentmentMoney,amount}')::numeric
+           (l.doc #>> '{totalRefundedSet,presentmentMoney,amount}')::numeric, p.version
     from stores.lines_of('r') l
     cross join lateral stores.parent_of(p_scope, 'o', l.parent) p
     left join stores.redactions k on k.connection_id = p_connection and k.kind = 'order' and k.shopify_id = l.parent
-    where not p.dead
 $$;
 
 create function stores.read_refund_lines(p_scope bigint)

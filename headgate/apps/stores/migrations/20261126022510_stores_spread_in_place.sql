@@ -5,6 +5,15 @@ set local check_function_bodies = off;
 -- stable, as date_trunc on timestamptz is: the planner may then put it in place instead of calling it for each row
 alter function stores.version_of(timestamptz, timestamptz) stable;
 
+create function stores.count_kinds() returns void
+language plpgsql set search_path = '' as $$
+begin
+    delete from pg_temp.store_kinds;
+    insert into pg_temp.store_kinds
+    select l.kind, count(*), min(l.id), max(l.id) from pg_temp.store_rows l group by l.kind;
+end $$;
+comment on function stores.count_kinds is 'Counts the lines of the batch that is being put by kind, with their lowest and highest number.';
+
 create or replace function stores.spread(p_batch bigint, p_docs jsonb, p_read timestamptz, p_from bigint, p_to bigint) returns void
 language plpgsql set search_path = '' as $$
 begin
@@ -12,6 +21,9 @@ begin
         create temporary table store_rows (
             line bigint, kind "char", id bigint, parent bigint, late boolean, version timestamptz, place tid, doc jsonb
         ) on commit delete rows;
+        alter table pg_temp.store_rows alter column kind set statistics 1;
+        alter table pg_temp.store_rows alter column parent set statistics 1;
+        create temporary table store_kinds (kind "char", n bigint, first bigint, last bigint) on commit delete rows;
     else
         truncate pg_temp.store_rows;
     end if;
@@ -33,46 +45,36 @@ begin
     from stores.lines_of('o') o
     cross join lateral (values ('r'::"char", o.doc -> 'refunds'), ('t'::"char", o.doc -> 'transactions')) i (kind, list)
     cross join lateral jsonb_array_elements(case when jsonb_typeof(i.list) = 'array' then i.list end) e;
+    perform stores.count_kinds();
+    -- a sample of 300 lines is enough to tell that many have the same parent, so that it is looked up once
+    if (select sum(k.n) from pg_temp.store_kinds k) > 1000 then
+        analyze pg_temp.store_rows (kind, parent);
+    end if;
 end $$;
 comment on function stores.spread is
     'Objects of a batch, or of a JSON array, one row each with kind, number, parent, version and where its document lies.';
 
-create or replace function stores.note_parents(p_connection bigint, p_scope bigint, p_kind "char") returns void
+create function stores.note_orders(p_connection bigint, p_scope bigint) returns void
 language plpgsql set search_path = '' as $$
 declare
-    v_zone text;
     v_currency text;
 begin
-    select c.time_zone, c.currency into v_zone, v_currency from stores.connections c where c.id = p_connection;
-    if p_kind = 'o' then
-        insert into stores.file_parents as f (operation_id, kind, shopify_id, order_id, version, currency, counted, line, dead, stale)
-        select distinct on (l.id) p_scope, 'o', l.id, l.id, l.version, coalesce(l.doc ->> 'currencyCode', v_currency),
-               not coalesce((l.doc ->> 'test')::boolean, false), l.line,
-               exists (select from stores.tombstones d
-                       where d.connection_id = p_connection and d.kind = 'order' and d.shopify_id = l.id),
-               exists (select from public.shop_orders t
-                       where t.connection_id = p_connection and t.shopify_id = l.id and t.version > l.version)
-        from stores.lines_of('o') l order by l.id, l.version desc, l.line
-        on conflict (operation_id, kind, shopify_id) do update
-        set version = excluded.version, currency = excluded.currency, counted = excluded.counted, line = excluded.line,
-            dead = excluded.dead, stale = excluded.stale
-        where excluded.version > f.version;
-    elsif p_kind = 'a' then
-        insert into stores.file_parents
-            (operation_id, kind, shopify_id, order_id, version, day, currency, counted, reason, stale, dead)
-        select p_scope, 'a', l.id, p.order_id, p.version, ((l.doc ->> 'happenedAt')::timestamptz at time zone v_zone)::date,
-               p.currency, p.counted, coalesce(l.doc ->> 'reason', 'UNKNOWN'), p.stale or l.late, p.dead
-        from stores.lines_of('a') l
-        cross join lateral stores.parent_of(p_scope, 'o', l.parent) p
-        on conflict do nothing;
-    elsif p_kind = 'r' then
-        insert into stores.file_parents (operation_id, kind, shopify_id, order_id, version, stale, dead)
-        select p_scope, 'r', l.id, p.order_id, p.version, p.stale or l.late, p.dead
-        from stores.lines_of('r') l
-        cross join lateral stores.parent_of(p_scope, 'o', l.parent) p
-        on conflict do nothing;
-    end if;
+    select c.currency into v_currency from stores.connections c where c.id = p_connection;
+    insert into stores.file_parents as f (operation_id, kind, shopify_id, order_id, version, currency, counted, line, dead, stale)
+    select distinct on (l.id) p_scope, 'o', l.id, l.id, l.version, coalesce(l.doc ->> 'currencyCode', v_currency),
+           not coalesce((l.doc ->> 'test')::boolean, false), l.line,
+           exists (select from stores.tombstones d
+                   where d.connection_id = p_connection and d.kind = 'order' and d.shopify_id = l.id),
+           exists (select from public.shop_orders t
+                   where t.connection_id = p_connection and t.shopify_id = l.id and t.version > l.version)
+    from stores.lines_of('o') l order by l.id, l.version desc, l.line
+    on conflict (operation_id, kind, shopify_id) do update
+    set version = excluded.version, currency = excluded.currency, counted = excluded.counted, line = excluded.line,
+        dead = excluded.dead, stale = excluded.stale
+    where excluded.version > f.version;
 end $$;
+comment on function stores.note_orders is
+    'Which orders may have children, at which version: the newest line of each; what the file said earlier stays if it is newer.';
 
 create function stores.join_orphans(p_connection bigint, p_scope bigint, p_kind "char") returns bigint
 language plpgsql set search_path = '' as $$
@@ -92,6 +94,9 @@ begin
     select b.line, stores.kind_of(b.doc), stores.id_of(stores.kind_of(b.doc), b.doc), b.parent_id,
            b.operation_id <> p_scope, null::timestamptz, null::tid, b.doc from back b;
     get diagnostics v_back = row_count;
+    if v_back > 0 then
+        perform stores.count_kinds();
+    end if;
     return v_back;
 end $$;
 comment on function stores.join_orphans is 'Children whose parent is here by now come back to the lines; how many.';
@@ -114,6 +119,9 @@ begin
     from gone g where p_scope > 0
     on conflict do nothing;
     get diagnostics v_parted = row_count;
+    if v_parted > 0 or p_scope < 0 then
+        perform stores.count_kinds();
+    end if;
     return v_parted;
 end $$;
 comment on function stores.part_orphans is 'Parts children from parents that have not come; how many were parted.';
@@ -122,13 +130,11 @@ comment on function stores.part_orphans is 'Parts children from parents that hav
 create function stores.all_new(p_table text, p_connection bigint, p_kind "char") returns boolean
 language plpgsql set search_path = '' as $$
 declare
-    v_first bigint;
-    v_last bigint;
     v_there boolean;
 begin
-    select min(l.id), max(l.id) into v_first, v_last from pg_temp.store_rows l where l.kind = p_kind;
-    execute format('select exists (select from public.%I t where t.connection_id = $1 and t.shopify_id between $2 and $3)', p_table)
-    into v_there using p_connection, v_first, v_last;
+    execute format('select exists (select from pg_temp.store_kinds k join public.%I t on t.connection_id = $1'
+                   ' and t.shopify_id between k.first and k.last where k.kind = $2)', p_table)
+    into v_there using p_connection, p_kind;
     return not v_there;
 end $$;
 comment on function stores.all_new is 'Whether the table has no row between the lowest and the highest number of the lines of a kind.';
@@ -141,10 +147,9 @@ declare
     v_lines bigint;
     v_left bigint;
 begin
-    select coalesce(jsonb_object_agg(k.kind, k.n), '{}') into v_n
-    from (select l.kind::text, count(*) as n from pg_temp.store_rows l group by l.kind) k;
+    select coalesce(jsonb_object_agg(k.kind, k.n), '{}'), coalesce(sum(k.n), 0) into v_n, v_lines from pg_temp.store_kinds k;
     if v_n ? 'o' then
-        perform stores.note_parents(p_connection, p_scope, 'o');
+        perform stores.note_orders(p_connection, p_scope);
         v_written := v_written + stores.put_orders(p_connection, p_scope, (v_n ->> 'o')::bigint);
         if p_scope < 0 then
             update stores.file_parents f set stale = true
@@ -154,19 +159,16 @@ begin
         end if;
     end if;
     if v_n ?| '{o,l,s,a,x,r,t,f}' then
-        perform stores.join_orphans(p_connection, p_scope, 'o');
-        perform stores.note_parents(p_connection, p_scope, 'a');
-        perform stores.note_parents(p_connection, p_scope, 'r');
-        perform stores.join_orphans(p_connection, p_scope, 'a');
-        perform stores.join_orphans(p_connection, p_scope, 'r');
+        v_lines := v_lines + stores.join_orphans(p_connection, p_scope, 'o');
+        v_n := (select coalesce(jsonb_object_agg(k.kind, k.n), '{}') from pg_temp.store_kinds k);
+        if v_n ? 'a' then v_written := v_written + stores.put_agreements(p_connection, p_scope, (v_n ->> 'a')::bigint); end if;
+        if v_n ? 'r' then v_written := v_written + stores.put_refunds(p_connection, p_scope, (v_n ->> 'r')::bigint); end if;
+        v_lines := v_lines + stores.join_orphans(p_connection, p_scope, 'a') + stores.join_orphans(p_connection, p_scope, 'r');
     end if;
-    select coalesce(jsonb_object_agg(k.kind, k.n), '{}'), coalesce(sum(k.n), 0) into v_n, v_lines
-    from (select l.kind::text, count(*) as n from pg_temp.store_rows l group by l.kind) k;
-    if v_n ? 'a' then v_written := v_written + stores.put_agreements(p_connection, p_scope, (v_n ->> 'a')::bigint); end if;
+    select coalesce(jsonb_object_agg(k.kind, k.n), '{}') into v_n from pg_temp.store_kinds k;
     if v_n ? 'l' then v_written := v_written + stores.put_line_items(p_connection, p_scope, (v_n ->> 'l')::bigint); end if;
     if v_n ? 's' then v_written := v_written + stores.put_shipping_lines(p_connection, p_scope, (v_n ->> 's')::bigint); end if;
     if v_n ? 'x' then v_written := v_written + stores.put_sales(p_connection, p_scope, (v_n ->> 'x')::bigint); end if;
-    if v_n ? 'r' then v_written := v_written + stores.put_refunds(p_connection, p_scope, (v_n ->> 'r')::bigint); end if;
     if v_n ? 'f' then v_written := v_written + stores.put_refund_lines(p_connection, p_scope, (v_n ->> 'f')::bigint); end if;
     if v_n ? 't' then v_written := v_written + stores.put_transactions(p_connection, p_scope, (v_n ->> 't')::bigint); end if;
     if v_n ? 'c' then v_written := v_written + stores.put_customers(p_connection, p_scope, (v_n ->> 'c')::bigint); end if;
@@ -174,8 +176,7 @@ begin
     if v_n ? 'v' then v_written := v_written + stores.put_variants(p_connection, p_scope, (v_n ->> 'v')::bigint); end if;
     if v_n ? 'i' then v_written := v_written + stores.put_levels(p_connection, p_scope, (v_n ->> 'i')::bigint); end if;
     -- what is not there any more was parted; a page's children come with their parents or not at all
-    select coalesce(jsonb_object_agg(k.kind, k.n), '{}'), coalesce(sum(k.n), 0) into v_n, v_left
-    from (select l.kind::text, count(*) as n from pg_temp.store_rows l group by l.kind) k;
+    select coalesce(jsonb_object_agg(k.kind, k.n), '{}'), coalesce(sum(k.n), 0) into v_n, v_left from pg_temp.store_kinds k;
     return jsonb_build_object('written', v_written, 'kinds', v_n,
                               'orphans', case when p_scope > 0 then v_lines - v_left else 0 end);
 end $$;
@@ -236,4 +237,5 @@ begin
         'kinds', v_put -> 'kinds');
 end $$;
 
-revoke execute on function stores.join_orphans(bigint, bigint, "char"), stores.all_new(text, bigint, "char") from public;
+drop function stores.note_parents(bigint, bigint, "char");
+revoke execute on function stores.count_kinds(), stores.note_orders(bigint, bigint), stores.join_orphans(bigint, bigint, "char"), stores.all_new(text, bigint, "char") from public;

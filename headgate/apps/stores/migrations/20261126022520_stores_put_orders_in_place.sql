@@ -1,7 +1,7 @@
 -- Lines of one kind into their table. Where the table has nothing between their numbers, as in a first import, they are
 -- simply added; else they are added where there are none, and changed where they are newer and differ. Equal rows are
 -- never written. Returns how many rows were written. p_lines: how many lines of the kind there are; where fewer rows came
--- of them, a parent may be missing.
+-- of them, a parent may be missing. What agreements and refunds say is kept for their own children, in any batch.
 
 create or replace function stores.put_orders(p_connection bigint, p_scope bigint, p_lines bigint) returns bigint
 language plpgsql set search_path = '' as $$
@@ -100,10 +100,19 @@ begin
     select c.time_zone into v_zone from stores.connections c where c.id = p_connection;
     if stores.all_new('shop_sales_agreements', p_connection, 'a') then
         begin
+            with read as materialized (
+                select * from stores.read_agreements(p_scope, v_zone)
+            ), noted as (
+                insert into stores.file_parents
+                    (operation_id, kind, shopify_id, order_id, version, day, currency, counted, reason, stale, dead)
+                select p_scope, 'a', n.shopify_id, n.order_id, n.version, n.day, n.currency, n.counted, n.reason,
+                       n.stale, n.dead
+                from read n on conflict do nothing
+            )
             insert into public.shop_sales_agreements
                 (connection_id, shopify_id, order_id, happened_at, day, reason)
             select p_connection, n.shopify_id, n.order_id, n.happened_at, n.day, n.reason
-            from stores.read_agreements(p_scope, v_zone) n;
+            from read n where not n.dead;
             get diagnostics v_added = row_count;
             if v_added < p_lines then
                 perform stores.part_orphans(p_connection, p_scope, 'o', '{a}');
@@ -114,16 +123,25 @@ begin
         end;
     end if;
     perform stores.part_orphans(p_connection, p_scope, 'o', '{a}');
+    with read as materialized (
+        select * from stores.read_agreements(p_scope, v_zone)
+    ), noted as (
+        insert into stores.file_parents
+            (operation_id, kind, shopify_id, order_id, version, day, currency, counted, reason, stale, dead)
+        select p_scope, 'a', n.shopify_id, n.order_id, n.version, n.day, n.currency, n.counted, n.reason, n.stale,
+               n.dead
+        from read n on conflict do nothing
+    )
     insert into public.shop_sales_agreements
         (connection_id, shopify_id, order_id, happened_at, day, reason)
     select p_connection, n.shopify_id, n.order_id, n.happened_at, n.day, n.reason
-    from stores.read_agreements(p_scope, v_zone) n
+    from read n where not n.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
     if v_added < p_lines then
         update public.shop_sales_agreements t set
             order_id = f.order_id, happened_at = f.happened_at, day = f.day, reason = f.reason
-        from (select distinct on (n.shopify_id) n.* from stores.read_agreements(p_scope, v_zone) n where not n.stale
+        from (select distinct on (n.shopify_id) n.* from stores.read_agreements(p_scope, v_zone) n where not n.stale and not n.dead
               order by n.shopify_id, n.at_line desc) f
         where t.connection_id = p_connection and t.shopify_id = f.shopify_id
           and (t.order_id, t.happened_at, t.day, t.reason)

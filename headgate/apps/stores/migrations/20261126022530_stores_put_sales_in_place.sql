@@ -1,7 +1,7 @@
 -- Lines of one kind into their table. Where the table has nothing between their numbers, as in a first import, they are
 -- simply added; else they are added where there are none, and changed where they are newer and differ. Equal rows are
 -- never written. Returns how many rows were written. p_lines: how many lines of the kind there are; where fewer rows came
--- of them, a parent may be missing.
+-- of them, a parent may be missing. What agreements and refunds say is kept for their own children, in any batch.
 
 create or replace function stores.put_sales(p_connection bigint, p_scope bigint, p_lines bigint) returns bigint
 language plpgsql set search_path = '' as $$
@@ -104,11 +104,19 @@ declare
 begin
     if stores.all_new('shop_refunds', p_connection, 'r') then
         begin
+            with read as materialized (
+                select * from stores.read_refunds(p_connection, p_scope)
+            ), noted as (
+                insert into stores.file_parents
+                    (operation_id, kind, shopify_id, order_id, version, stale, dead)
+                select p_scope, 'r', n.shopify_id, n.order_id, n.version, n.stale, n.dead
+                from read n on conflict do nothing
+            )
             insert into public.shop_refunds
                 (connection_id, shopify_id, order_id, created_at, note, total_refunded, presentment_total_refunded)
             select p_connection, n.shopify_id, n.order_id, n.created_at, n.note, n.total_refunded,
                    n.presentment_total_refunded
-            from stores.read_refunds(p_connection, p_scope) n;
+            from read n where not n.dead;
             get diagnostics v_added = row_count;
             if v_added < p_lines then
                 perform stores.part_orphans(p_connection, p_scope, 'o', '{r}');
@@ -119,18 +127,26 @@ begin
         end;
     end if;
     perform stores.part_orphans(p_connection, p_scope, 'o', '{r}');
+    with read as materialized (
+        select * from stores.read_refunds(p_connection, p_scope)
+    ), noted as (
+        insert into stores.file_parents
+            (operation_id, kind, shopify_id, order_id, version, stale, dead)
+        select p_scope, 'r', n.shopify_id, n.order_id, n.version, n.stale, n.dead
+        from read n on conflict do nothing
+    )
     insert into public.shop_refunds
         (connection_id, shopify_id, order_id, created_at, note, total_refunded, presentment_total_refunded)
     select p_connection, n.shopify_id, n.order_id, n.created_at, n.note, n.total_refunded,
            n.presentment_total_refunded
-    from stores.read_refunds(p_connection, p_scope) n
+    from read n where not n.dead
     on conflict do nothing;
     get diagnostics v_added = row_count;
     if v_added < p_lines then
         update public.shop_refunds t set
             order_id = f.order_id, created_at = f.created_at, note = f.note, total_refunded = f.total_refunded,
             presentment_total_refunded = f.presentment_total_refunded
-        from (select distinct on (n.shopify_id) n.* from stores.read_refunds(p_connection, p_scope) n where not n.stale
+        from (select distinct on (n.shopify_id) n.* from stores.read_refunds(p_connection, p_scope) n where not n.stale and not n.dead
               order by n.shopify_id, n.at_line desc) f
         where t.connection_id = p_connection and t.shopify_id = f.shopify_id
           and (t.order_id, t.created_at, t.note, t.total_refunded, t.presentment_total_refunded)

@@ -74,6 +74,7 @@ begin
         on conflict do nothing;
     end if;
 end $$;
+comment on function stores.note_parents is 'Keeps what the lines of a batch say of parents, for their children in any batch.';
 
 create or replace function stores.part_orphans(p_connection bigint, p_scope bigint, p_kind "char", p_children "char"[]) returns bigint
 language plpgsql set search_path = '' as $$
@@ -203,4 +204,6 @@ begin
 end $$;
 
 alter function stores.version_of(timestamptz, timestamptz) immutable;
-drop function stores.all_new(text, bigint, "char"), stores.join_orphans(bigint, bigint, "char");
+revoke execute on function stores.note_parents(bigint, bigint, "char") from public;
+drop function stores.all_new(text, bigint, "char"), stores.join_orphans(bigint, bigint, "char"), stores.note_orders(bigint, bigint),
+    stores.count_kinds();
