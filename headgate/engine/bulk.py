@@ -1,13 +1,14 @@
 """Files of JSON lines, in chunks of about 8 MB: several promoters stage at once and promote strictly in turn.
 
-Parsing the lines is PostgreSQL's work and the dear part, so staging runs in parallel; promoting in the order of the
-file makes the last line win without any guard, and keeps the cursor a plain byte offset to resume from.
+Parsing the lines is PostgreSQL's work and the dear part, so staging runs in parallel, and so does what an application
+can prepare of promoting; promoting in the order of the file makes the last line win without any guard, and keeps the
+cursor a plain byte offset to resume from.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +25,8 @@ from headgate.engine.promote import Q as Q_promote
 from headgate.engine.runs import ATTEMPTS, promote_batch, recorded, stage_batch, start
 
 CHUNK_BYTES = 8 << 20
+#: The first chunk is smaller and each next one twice as large, so that promoting begins soon.
+FIRST_BYTES = 1 << 20
 #: A line longer than this is refused: no chunk with it would fit in memory beside the others.
 LONGEST_LINE = 64 << 20
 
@@ -97,7 +100,9 @@ async def read_chunks(file: BinaryIO, offset: int, line: int, size: int) -> Asyn
     number = 0
     rest = b""
     while True:
-        data, rest, done = await asyncio.to_thread(_read, file, rest, size)
+        data, rest, done = await asyncio.to_thread(
+            _read, file, rest, min(size, FIRST_BYTES << min(number, 20))
+        )
         lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
         offset += len(data)
         yield Chunk(number=number, data=data, first_line=line, lines=lines, end=offset, last=done)
@@ -125,6 +130,10 @@ def _read(file: BinaryIO, rest: bytes, size: int) -> tuple[bytes, bytes, bool]:
             raise SourceError(f"A line is longer than {LONGEST_LINE >> 20} MB.", code="HG431")
 
 
+class _Over(Exception):
+    """A check ended the run before a chunk's turn came."""
+
+
 class _Work:
     """The chunks of one file on their way: staged by whoever is free, promoted in turn."""
 
@@ -144,6 +153,7 @@ class _Work:
         self.spare: int | None = first_batch
         self.report = RunReport(run_id=run.id, state="running")
         self.next = 0
+        self.begun = 0
         self.turn = asyncio.Condition()
         self.reading = asyncio.Lock()
         self.unstaging = 0
@@ -191,11 +201,10 @@ class _Work:
         )
 
     async def _promote(self, chunk: Chunk, page: Page, batch_id: int) -> None:
-        """Wait for the chunk's turn, then promote it; staged anew when a crash of PostgreSQL emptied the stage."""
-        async with self.turn:
-            await self.turn.wait_for(
-                lambda: self.next == chunk.number and not (chunk.last and self.unstaging)
-            )
+        """Prepare the chunk and promote it in its turn; staged anew when a crash of PostgreSQL emptied the stage."""
+        # A chunk that waits for its turn holds a connection, so the one before it has to have its own by then.
+        early = self.plan.prepare is not None and not chunk.last
+        await self._until(lambda: self.begun == chunk.number if early else self._turn_of(chunk))
         if self.report.state != "running":
             return
         for attempt in range(1, ATTEMPTS + 1):
@@ -207,13 +216,17 @@ class _Work:
                 keep=True,
             )
             try:
-                outcome = await promote_batch(self.db, self.run, self.source, self.plan, batch)
+                outcome = await promote_batch(
+                    self.db, self.run, self.source, self.plan, batch, turn=lambda: self._turn(chunk)
+                )
                 break
             except StageLost:
                 if attempt == ATTEMPTS:
                     raise
                 batch_id = await self.db.fetch_value(Q.step_lost, {"batch": batch_id})
                 await self._stage(chunk, page, batch_id)
+            except _Over:
+                return
         self.report = RunReport.of(outcome.totals)
         self.spare = self.spare or outcome.next_batch
         async with self.turn:
@@ -229,6 +242,23 @@ class _Work:
             async with self.turn:
                 self.unstaging -= 1
                 self.turn.notify_all()
+
+    async def _turn(self, chunk: Chunk) -> None:
+        """Wait for the chunk's turn, in the transaction that promotes it. Raises _Over when there will be none."""
+        async with self.turn:
+            self.begun = max(self.begun, chunk.number + 1)
+            self.turn.notify_all()
+        await self._until(lambda: self._turn_of(chunk))
+        if self.report.state != "running":
+            raise _Over
+
+    def _turn_of(self, chunk: Chunk) -> bool:
+        return self.next == chunk.number and not (chunk.last and self.unstaging)
+
+    async def _until(self, ready: Callable[[], bool]) -> None:
+        """Wait until `ready`, or until the run is over."""
+        async with self.turn:
+            await self.turn.wait_for(lambda: ready() or self.report.state != "running")
 
     def _expected(self, chunk: Chunk) -> int | None:
         """How many rows the rest of the file has, judged by its first chunk."""

@@ -229,6 +229,9 @@ class Source:
     `fetch(ctx, cursor)`: an async generator of pages from `cursor` (None at first). Exactly one of `table`
     (the name of one of the application's tables) and `promote` (an SQL function
     `schema.name(p_batch bigint, p_run bigint, p_meta jsonb) returns jsonb` reading `stage.rows`).
+    `prepare`: an SQL function of the same arguments that may do a part of `promote`'s work earlier in the same
+    transaction, while another chunk of the same file is promoted: into temporary tables, taking no lock that
+    promoting takes. It is called for files only and not for every chunk, so `promote` must do without it too.
     `snapshot`: a run is the whole truth, so it starts without a position and rows it lacks are deleted at its
     end (needs `table`), unless more than `max_deleted` (a share) would go: then the run fails.
     `checks` run in order. `host`: the upstream's `host:port`, for limits. `drift`: record the fields seen.
@@ -237,6 +240,7 @@ class Source:
     name: str
     fetch: Fetch
     promote: str | None = None
+    prepare: str | None = None
     table: str | None = None
     checks: Sequence[Check] = ()
     host: str | None = None
@@ -252,7 +256,12 @@ class Source:
             "HG641",
             f"{where} needs exactly one of promote (an SQL function) and table.",
         )
-        for relation in (self.promote, self.table):
+        _require(
+            self.prepare is None or self.promote is not None,
+            "HG641",
+            f"{where}: prepare is for a source with promote.",
+        )
+        for relation in (self.promote, self.prepare, self.table):
             _require(
                 relation is None or bool(_RELATION.fullmatch(relation)),
                 "HG641",

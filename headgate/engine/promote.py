@@ -109,6 +109,14 @@ async def promote(
     return Outcome(state=totals["state"], totals=totals, next_batch=finished["next_batch"])
 
 
+async def prepare(conn: Connection, *, run: Run, plan: Plan, batch: Batch) -> None:
+    """What of promoting `batch` needs no turn: the application's `prepare`, in the transaction that then promotes."""
+    if plan.prepare is not None:
+        await conn.execute(Q.prepare_settings)
+        query = f"select {plan.prepare}(%(batch)s, %(run)s, %(meta)s)"
+        await conn.execute(query, {"batch": batch.id, "run": run.id, "meta": Jsonb(batch.meta)})
+
+
 async def _apply(conn: Connection, run: Run, plan: Plan, batch: Batch) -> dict[str, Any]:
     """The upsert itself: the composed statement, or the application's function. Returns the counts."""
     if plan.function is None:

@@ -7,7 +7,7 @@ promoted by then it never will.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from headgate.engine.fetch_errors import RateLimited
 from headgate.engine.jobs import Cancel, JobContext, Snooze
 from headgate.engine.manifest import App, Page, Source, SourceContext
 from headgate.engine.progress import Run, RunReport
-from headgate.engine.promote import RETRY, Batch, Outcome, StageLost, Stopped, promote, stop_message
+from headgate.engine.promote import RETRY, Batch, Outcome, StageLost, Stopped, prepare, promote, stop_message
 
 _log = log.get(__name__)
 
@@ -290,21 +290,37 @@ async def stage_batch(
 
 
 async def promote_batch(
-    db: Database, run: Run, source: Source, how: Plan, batch: Batch, *, settle: Any = None
+    db: Database,
+    run: Run,
+    source: Source,
+    how: Plan,
+    batch: Batch,
+    *,
+    settle: Any = None,
+    turn: Callable[[], Awaitable[None]] | None = None,
 ) -> Outcome:
     """Promote a staged batch in one transaction of its own; deadlocks and the like are tried again.
 
+    With `turn` the transaction begins by preparing the batch and then waits for `turn`; what that raises undoes it.
     Raises `Stopped` after a check's stop has been committed to the ledger.
     """
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            async with db.transaction() as conn:
-                outcome = await promote(conn, run=run, source=source, plan=how, batch=batch, settle=settle)
-            break
-        except RETRY:
-            if attempt == ATTEMPTS:
-                raise
-            await asyncio.sleep(0.05 * attempt)
+    async with (
+        db.connection() as conn
+    ):  # kept between the tries: the next chunk may wait with the last free one
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with conn.transaction():
+                    if turn is not None:
+                        await prepare(conn, run=run, plan=how, batch=batch)
+                        await turn()
+                    outcome = await promote(
+                        conn, run=run, source=source, plan=how, batch=batch, settle=settle
+                    )
+                break
+            except RETRY:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.05 * attempt)
     if outcome.state == "failed":
         raise Stopped(
             stop_message(outcome.verdict), details={"run": run.id, "finding": str(outcome.verdict.finding)}

@@ -14,4 +14,10 @@ async def _given(ctx: SourceContext, cursor: Any) -> AsyncIterator[Page]:
 
 
 #: A bulk operation's file, through `headgate.engine.bulk.ingest_file`.
-BULK = Source(name="stores.bulk", fetch=_given, promote="stores.promote_batch", drift=False)
+BULK = Source(
+    name="stores.bulk",
+    fetch=_given,
+    promote="stores.promote_batch",
+    prepare="stores.prepare_batch",
+    drift=False,
+)

@@ -5,6 +5,11 @@ set local synchronous_commit = off
 -- name: begin
 select control.promote_begin(%(run)s, %(fence)s, %(batch)s)
 
+-- name: prepare_settings
+-- Those of promote_begin, but the other chunk may be slower than its ten seconds; nothing that others need is locked.
+select set_config('TimeZone', 'UTC', true), set_config('work_mem', '64MB', true),
+    set_config('idle_in_transaction_session_timeout', '10min', true)
+
 -- name: apply
 select control.apply_batch(%(apply)s, %(validate)s, %(merge)s, %(count)s, %(run)s, %(batch)s) as value
 

@@ -24,7 +24,8 @@ begin
         alter table pg_temp.store_rows alter column kind set statistics 1;
         alter table pg_temp.store_rows alter column parent set statistics 1;
         create temporary table store_kinds (kind "char", n bigint, first bigint, last bigint) on commit delete rows;
-    else
+    -- a commit empties it; truncating gives it another file, and with that every statement about it is planned anew
+    elsif exists (select from pg_temp.store_rows) then
         truncate pg_temp.store_rows;
     end if;
     -- stores.id_of is called for objects without a global id only: a call for each line is a third of the time here
@@ -46,8 +47,10 @@ begin
     cross join lateral (values ('r'::"char", o.doc -> 'refunds'), ('t'::"char", o.doc -> 'transactions')) i (kind, list)
     cross join lateral jsonb_array_elements(case when jsonb_typeof(i.list) = 'array' then i.list end) e;
     perform stores.count_kinds();
-    -- a sample of 300 lines is enough to tell that many have the same parent, so that it is looked up once
-    if (select sum(k.n) from pg_temp.store_kinds k) > 1000 then
+    -- Once in a session, for each time makes every plan anew: a sample of 300 lines tells how the kinds are mixed and that
+    -- many lines have the same parent, so that it is looked up once.
+    if (select c.reltuples from pg_class c where c.oid = 'pg_temp.store_rows'::regclass) < 0
+        and (select sum(k.n) from pg_temp.store_kinds k) > 1000 then
         analyze pg_temp.store_rows (kind, parent);
     end if;
 end $$;
@@ -181,6 +184,18 @@ begin
                               'orphans', case when p_scope > 0 then v_lines - v_left else 0 end);
 end $$;
 
+-- Beside another batch's promotion, so it holds no connection. What cannot be read is left for promote_batch to find.
+create function stores.prepare_batch(p_batch bigint, p_run bigint, p_meta jsonb) returns void
+language plpgsql set search_path = '' as $$
+begin
+    perform stores.spread(p_batch, null, coalesce((p_meta ->> 'read_at')::timestamptz, now()), 0, 9223372036854775807);
+    perform set_config('stores.spread_batch', p_batch::text, true);
+exception when data_exception or integrity_constraint_violation then
+    null;
+end $$;
+comment on function stores.prepare_batch is
+    'Spreads a staged batch for promote_batch, earlier in the same transaction; without it, promote_batch does.';
+
 create or replace function stores.promote_batch(p_batch bigint, p_run bigint, p_meta jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -188,7 +203,7 @@ declare
     v_operation bigint := (p_meta ->> 'operation_id')::bigint;
     v_scope bigint := coalesce((p_meta ->> 'operation_id')::bigint, -p_run);
     v_read timestamptz := coalesce((p_meta ->> 'read_at')::timestamptz, now());
-    v_lines bigint;
+    v_lines bigint := (select count(*) from stage.rows r where r.batch_id = p_batch and r.line > 0);
     v_rejected bigint := 0;
     v_bad jsonb := '[]';
     v_put jsonb;
@@ -199,9 +214,11 @@ begin
     if not found then
         raise exception 'Connection % is not connected any more.', v_connection using errcode = 'HG462';
     end if;
-    select count(*) into v_lines from stage.rows r where r.batch_id = p_batch and r.line > 0;
     begin
-        perform stores.spread(p_batch, null, v_read, 0, 9223372036854775807);
+        if coalesce(current_setting('stores.spread_batch', true), '') <> p_batch::text then
+            perform stores.spread(p_batch, null, v_read, 0, 9223372036854775807);
+        end if;
+        perform set_config('stores.spread_batch', '', true);
         v_put := stores.put_lines(v_connection, v_scope);
         if v_put -> 'kinds' ? '?' then
             select jsonb_agg(jsonb_build_object('line', l.line, 'reason', 'this is no object of a known kind'))
@@ -238,4 +255,5 @@ begin
 end $$;
 
 drop function stores.note_parents(bigint, bigint, "char");
-revoke execute on function stores.count_kinds(), stores.note_orders(bigint, bigint), stores.join_orphans(bigint, bigint, "char"), stores.all_new(text, bigint, "char") from public;
+revoke execute on function stores.count_kinds(), stores.note_orders(bigint, bigint), stores.join_orphans(bigint, bigint, "char"), stores.all_new(text, bigint, "char"),
+    stores.prepare_batch(bigint, bigint, jsonb) from public;

@@ -206,4 +206,4 @@ end $$;
 alter function stores.version_of(timestamptz, timestamptz) immutable;
 revoke execute on function stores.note_parents(bigint, bigint, "char") from public;
 drop function stores.all_new(text, bigint, "char"), stores.join_orphans(bigint, bigint, "char"), stores.note_orders(bigint, bigint),
-    stores.count_kinds();
+    stores.count_kinds(), stores.prepare_batch(bigint, bigint, jsonb);
