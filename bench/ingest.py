@@ -54,8 +54,8 @@ async def plain(db: Database, path: Path) -> float:
     return time.perf_counter() - began
 
 
-def dlt(url: str, path: Path) -> float:
-    """Seconds of one merge load by dlt, installed on first use."""
+def dlt(url: str, path: Path, script: str = "_ingest_dlt.py") -> float:
+    """Seconds of one merge load by dlt (`script` of this folder), installed on first use."""
     folder = Path(tempfile.gettempdir()) / "headgate-bench-peers" / "dlt"
     python = folder / "bin" / "python"
     if not (folder / "bin" / "dlt").exists():
@@ -65,7 +65,7 @@ def dlt(url: str, path: Path) -> float:
     query = parse_qs(where.query)
     arguments = [query["host"][0], query["port"][0], where.username or "", where.path[1:], str(path)]
     done = subprocess.run(
-        [str(python), "-P", str(HERE / "_ingest_dlt.py"), *arguments],
+        [str(python), "-P", str(HERE / script), *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

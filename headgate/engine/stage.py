@@ -52,7 +52,9 @@ class Unclean(Exception):
 def to_lines(rows: Rows) -> list[bytes]:
     """The page as lines of JSON; an empty line is a blank one, not a row."""
     if isinstance(rows, bytes):
-        if b"\r\n" in rows:
+        if (
+            b"\r" in rows
+        ):  # one byte is found much faster than two, and JSON has none of them inside of a line
             rows = rows.replace(b"\r\n", b"\n")
         lines = rows.split(b"\n")
         if not lines[-1]:

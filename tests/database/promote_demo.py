@@ -90,6 +90,7 @@ def demo(
     snapshot: bool = False,
     checks: Iterable[Check] = (),
     promote: str | None = None,
+    prepare: str | None = None,
     max_deleted: float = 0.5,
 ) -> App:
     """The demo application with one source, `demo.items`."""
@@ -98,6 +99,7 @@ def demo(
         fetch=fetch,
         table=None if promote else table,
         promote=promote,
+        prepare=prepare,
         snapshot=snapshot,
         checks=tuple(checks),
         max_deleted=max_deleted,

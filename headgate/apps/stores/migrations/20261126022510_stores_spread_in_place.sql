@@ -184,6 +184,49 @@ begin
                               'orphans', case when p_scope > 0 then v_lines - v_left else 0 end);
 end $$;
 
+-- A line is tried whether or not its parent is among the lines that are tried with it: parents that are not known are made
+-- up, older than any, and undone with the attempt.
+create or replace function stores.bad_lines(p_connection bigint, p_scope bigint, p_batch bigint, p_read timestamptz) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+    v_open int8range[];
+    v_range int8range;
+    v_low bigint;
+    v_high bigint;
+    v_bad jsonb := '[]';
+begin
+    select array[int8range(min(line), max(line), '[]')] into v_open from stage.rows where batch_id = p_batch and line > 0;
+    while cardinality(v_open) > 0 loop
+        v_range := v_open[cardinality(v_open)];
+        v_open := v_open[1:cardinality(v_open) - 1];
+        v_low := lower(v_range);
+        v_high := upper(v_range) - 1;
+        begin
+            perform stores.spread(p_batch, null, p_read, v_low, v_high);
+            insert into stores.file_parents (operation_id, kind, shopify_id, order_id, version, day, currency, reason)
+            select distinct p_scope, k.parent, l.parent, l.parent, '-infinity'::timestamptz, '2000-01-01'::date, 'XXX', '?'
+            from pg_temp.store_rows l
+            join (values ('l'::"char", 'o'::"char"), ('s', 'o'), ('a', 'o'), ('r', 'o'), ('t', 'o'), ('x', 'a'), ('f', 'r'))
+                k (kind, parent) on k.kind = l.kind
+            where l.parent is not null
+            on conflict do nothing;
+            perform stores.put_lines(p_connection, p_scope);
+            raise exception using errcode = 'HG500';
+        exception
+            when sqlstate 'HG500' then
+                null;
+            when data_exception or integrity_constraint_violation then
+                if v_low = v_high then
+                    v_bad := v_bad || jsonb_build_object('line', v_low, 'reason', left(sqlerrm, 500));
+                else
+                    v_open := v_open || int8range(v_low, (v_low + v_high) / 2, '[]')
+                                     || int8range((v_low + v_high) / 2 + 1, v_high, '[]');
+                end if;
+        end;
+    end loop;
+    return v_bad;
+end $$;
+
 -- Beside another batch's promotion, so it holds no connection. What cannot be read is left for promote_batch to find.
 create function stores.prepare_batch(p_batch bigint, p_run bigint, p_meta jsonb) returns void
 language plpgsql set search_path = '' as $$
@@ -226,6 +269,9 @@ begin
         end if;
     exception when data_exception or integrity_constraint_violation then
         v_bad := stores.bad_lines(v_connection, v_scope, p_batch, v_read);
+        if v_bad = '[]' then
+            raise;
+        end if;
     end;
     if v_bad <> '[]' then
         insert into stores.dead_letters (connection_id, operation_id, line, reason, raw)

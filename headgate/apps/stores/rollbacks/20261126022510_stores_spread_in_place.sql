@@ -149,6 +149,40 @@ begin
     return jsonb_build_object('written', v_written, 'orphans', v_orphans, 'kinds', v_n);
 end $$;
 
+create or replace function stores.bad_lines(p_connection bigint, p_scope bigint, p_batch bigint, p_read timestamptz) returns jsonb
+language plpgsql set search_path = '' as $$
+declare
+    v_open int8range[];
+    v_range int8range;
+    v_low bigint;
+    v_high bigint;
+    v_bad jsonb := '[]';
+begin
+    select array[int8range(min(line), max(line), '[]')] into v_open from stage.rows where batch_id = p_batch and line > 0;
+    while cardinality(v_open) > 0 loop
+        v_range := v_open[cardinality(v_open)];
+        v_open := v_open[1:cardinality(v_open) - 1];
+        v_low := lower(v_range);
+        v_high := upper(v_range) - 1;
+        begin
+            perform stores.spread(p_batch, null, p_read, v_low, v_high);
+            perform stores.put_lines(p_connection, p_scope);
+            raise exception using errcode = 'HG500';
+        exception
+            when sqlstate 'HG500' then
+                null;
+            when data_exception or integrity_constraint_violation then
+                if v_low = v_high then
+                    v_bad := v_bad || jsonb_build_object('line', v_low, 'reason', left(sqlerrm, 500));
+                else
+                    v_open := v_open || int8range(v_low, (v_low + v_high) / 2, '[]')
+                                     || int8range((v_low + v_high) / 2 + 1, v_high, '[]');
+                end if;
+        end;
+    end loop;
+    return v_bad;
+end $$;
+
 create or replace function stores.promote_batch(p_batch bigint, p_run bigint, p_meta jsonb) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
