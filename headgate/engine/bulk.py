@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -169,6 +169,17 @@ class _Work:
         return self.report
 
     async def _promoter(self, chunks: AsyncIterator[Chunk]) -> None:
+        """Chunk after chunk. A failure tells the others by more than being cancelled: a task that is cancelled in the
+        very moment in which the pool hands it a connection never hears of it (Python 3.11)."""
+        try:
+            await self._chunks(chunks)
+        except BaseException:
+            self.report = replace(self.report, state="failed")
+            async with self.turn:
+                self.turn.notify_all()
+            raise
+
+    async def _chunks(self, chunks: AsyncIterator[Chunk]) -> None:
         while True:
             async with self.reading:
                 chunk = await anext(chunks, None)
