@@ -161,7 +161,7 @@ async def test_a_chunk_is_prepared_in_the_transaction_that_promotes_it(
     seen = [r["prepared"] for r in await db.fetch_all("select prepared from public.demo_seen order by batch")]
     assert len(seen) == report.pages
     early = [n for n in seen if n is not None]
-    assert 0 < min(early)
+    assert min(early) > 0
     assert len(early) >= report.pages - 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from pathlib import Path
@@ -24,7 +25,7 @@ async def ingest(
     db: Database, connection: int, path: Path, lines: list[bytes], *, promoters: int = 3, chunk: int = 2048
 ) -> tuple[int, RunReport]:
     """The lines as the file of a new bulk operation; its id and what ingesting told."""
-    path.write_bytes(b"\n".join(lines) + b"\n")
+    await asyncio.to_thread(path.write_bytes, b"\n".join(lines) + b"\n")
     run = await db.fetch_value(
         "insert into stores.sync_runs (connection_id, kind) values (%s, 'full') returning id", [connection]
     )
@@ -128,7 +129,7 @@ async def test_a_parent_that_never_comes_keeps_its_children_waiting(
     for number in (1, 3):
         await put(database, plain, state(number, 2), second=40)
     lines = encoded(state(1, 2) + state(2, 2)[1:] + state(3, 2))
-    operation, told = await ingest(database, bulk, tmp_path / "orders.jsonl", lines, chunk=512)
+    operation, _ = await ingest(database, bulk, tmp_path / "orders.jsonl", lines, chunk=512)
     assert await tables(database, bulk) == await tables(database, plain)
     waiting = await database.fetch_all(
         "select parent_kind, count(*) as lines from stores.orphans where operation_id = %s group by 1 order by 1",
