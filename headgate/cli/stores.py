@@ -321,8 +321,6 @@ def _picture(shops: list[dict[str, Any]]) -> Table:
     for shop in shops:
         table.add_row("", f"[bold]{shop['shop']}[/]", shop["overall_status"], _left(shop))
         for line in shop["milestones"]:
-            if line["label"] is None:  # nothing was begun yet
-                continue
             table.add_row(
                 _MARKS.get(line["status"], "[dim]○"),
                 line["label"],

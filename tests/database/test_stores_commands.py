@@ -195,6 +195,8 @@ async def test_a_shop_of_another_brand_and_work_without_workers(database: Databa
     assert [row["kind"] for row in queued] == ["stores.recent_sync", "stores.reconcile"]
     done = await here.types("stores", "sync", "acme", "--no-watch")
     assert (done.code, done.out) == (0, f"Queued: {SHOP}\n")
+    told = json.loads((await here.types("stores", "status", "acme", "--json")).out)
+    assert (told["overall_status"], told["milestones"]) == ("pending", [])
     assert (await here.types("stores", "status", "acme")).code == 0
 
 
