@@ -61,6 +61,7 @@ create function stores.note_orders(p_connection bigint, p_scope bigint) returns 
 language plpgsql set search_path = '' as $$
 declare
     v_currency text;
+    v_new boolean := stores.all_new('shop_orders', p_connection, 'o');
 begin
     select c.currency into v_currency from stores.connections c where c.id = p_connection;
     insert into stores.file_parents as f (operation_id, kind, shopify_id, order_id, version, currency, counted, line, dead, stale)
@@ -68,8 +69,8 @@ begin
            not coalesce((l.doc ->> 'test')::boolean, false), l.line,
            exists (select from stores.tombstones d
                    where d.connection_id = p_connection and d.kind = 'order' and d.shopify_id = l.id),
-           exists (select from public.shop_orders t
-                   where t.connection_id = p_connection and t.shopify_id = l.id and t.version > l.version)
+           not v_new and exists (select from public.shop_orders t
+                                 where t.connection_id = p_connection and t.shopify_id = l.id and t.version > l.version)
     from stores.lines_of('o') l order by l.id, l.version desc, l.line
     on conflict (operation_id, kind, shopify_id) do update
     set version = excluded.version, currency = excluded.currency, counted = excluded.counted, line = excluded.line,
@@ -133,11 +134,13 @@ comment on function stores.part_orphans is 'Parts children from parents that hav
 create function stores.all_new(p_table text, p_connection bigint, p_kind "char") returns boolean
 language plpgsql set search_path = '' as $$
 declare
+    v_first bigint;
+    v_last bigint;
     v_there boolean;
 begin
-    execute format('select exists (select from pg_temp.store_kinds k join public.%I t on t.connection_id = $1'
-                   ' and t.shopify_id between k.first and k.last where k.kind = $2)', p_table)
-    into v_there using p_connection, p_kind;
+    select k.first, k.last into v_first, v_last from pg_temp.store_kinds k where k.kind = p_kind;
+    execute format('select exists (select from public.%I t where t.connection_id = $1 and t.shopify_id between $2 and $3)', p_table)
+    into v_there using p_connection, v_first, v_last;
     return not v_there;
 end $$;
 comment on function stores.all_new is 'Whether the table has no row between the lowest and the highest number of the lines of a kind.';
