@@ -30,11 +30,11 @@ DELETIONS_LOST = """
 create or replace function stores.apply_delete(p_connection bigint, p_kind text, p_id bigint) returns boolean
 language sql as $$ select false $$;
 """
-#: Orders change, but not the time of their last change.
+#: The time at which an order last changed is lost.
 CHANGES_LOST = """
 create function public.stay() returns trigger language plpgsql as $$
-begin new.updated_at := old.updated_at; return new; end $$;
-create trigger stay before update on public.shop_orders for each row execute function public.stay();
+begin new.updated_at := new.created_at; return new; end $$;
+create trigger stay before insert or update on public.shop_orders for each row execute function public.stay();
 """
 
 

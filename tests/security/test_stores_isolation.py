@@ -199,10 +199,7 @@ async def test_tokens_and_states_are_out_of_reach(database: Database, role: str)
             assert await attempt(database, claims, text) is None, text
     assert await attempt(database, claims, "select payload from stores.webhook_inbox") is None
     assert await attempt(database, claims, "select stores.redact_shop(%s)", world.connections[0]) is None
-    assert (
-        await attempt(database, claims, "select stores.take_webhooks('[]')")
-        is None
-    )
+    assert await attempt(database, claims, "select stores.take_webhooks('[]')") is None
 
 
 async def test_status_of_another_brand_is_not_found(database: Database) -> None:
