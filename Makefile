@@ -28,7 +28,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
 install: $(VENV)/.installed ## the local environment, with the product in it
 dev: $(VENV)/.dev           ## the same, with what tests and checks need
 
-run: install     ## everything, live: database, server, workers, ticket simulator
+run: install     ## everything, live: database, server, workers, simulators
 	@exec $(BIN)/headgate up --demo $(RUN_ARGS)
 
 system: dev      # what the tests need from the operating system
