@@ -144,12 +144,25 @@ def never_backwards(seen: list[Any]) -> list[int]:
     return numbers
 
 
+#: A chunk takes as long as that of a large shop, so that there is progress to see.
+SLOW = """
+create function public.slow() returns trigger language plpgsql as $$
+begin perform pg_sleep(0.3); return new; end $$
+"""
+SLOWLY = """
+create trigger slow before update of lines on stores.bulk_operations for each row
+when (new.lines > old.lines) execute function public.slow()
+"""
+
+
 async def test_from_connecting_a_shop_to_hidden_on_a_foreign_page(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The documented snippet on a page of another origin, before the shop is connected; then a real sync."""
     monkeypatch.setattr(ingest, "ingest_file", functools.partial(ingest.ingest_file, chunk_bytes=40_000))
     place.simulator.outlet.bulk.seconds = 1.0
+    await place.synced.db.execute(SLOW)
+    await place.synced.db.execute(SLOWLY)
     snippet = (
         "<script type=module>const token = async () => " + repr(place.token(OWNER)) + ";"
         'document.querySelector("headgate-sync-progress").getToken = token;</script>'

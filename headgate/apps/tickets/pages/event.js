@@ -19,7 +19,7 @@ export function Event({ id, tab, query, base }) {
   const link = (name) => `${base}/events/${id}${name === "overview" ? "" : "/" + name}`;
   return html`<a class="crumb" href=${`${base}/events`}>← Events</a>
     <div class="head" style=${{ minHeight: "64px" }}>
-      <div><h1>${event ? event.name : " "}</h1>
+      <div><h1>${event ? event.name : html`<span class="hidden">Event</span>\u00a0`}</h1>
         <p>${event ? html`${[event.venue, event.city, event.state].filter(Boolean).join(", ")} · ${when(event.starts_at, event.tz)} · <strong>${until(event.starts_at)}</strong>` : " "}</p></div>
       <div style=${{ width: "290px", maxWidth: "100%" }}><div class="tiny quiet" data-updated style=${{ marginBottom: "4px", minHeight: "18px" }}>${read.meta ? html`<${Updated} asOf=${read.meta.as_of} />, promised every ${duration(read.meta.promise_s)}` : " "}</div>
         ${read.meta ? html`<${Age} asOf=${read.meta.as_of} promise=${read.meta.promise_s} bare />` : html`<div class="age"><div class="bar"></div></div>`}</div>
