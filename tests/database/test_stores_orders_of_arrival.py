@@ -102,3 +102,24 @@ async def test_a_deleted_order_is_never_taken_again(database: Database) -> None:
     await database.execute("select stores.apply_delete(%s, 'order', 1)", [connection])
     await put(database, connection, state(1, 3), second=33)
     assert not any((await tables(database, connection)).values())
+
+
+async def test_variants_do_not_outlive_a_product_that_was_deleted_before_they_came(
+    database: Database,
+) -> None:
+    connection = await stores_shop.connection(database, await stores_shop.brand(database, uuid4()))
+    variant = {
+        "id": "gid://shopify/ProductVariant/8",
+        "__parentId": "gid://shopify/Product/1",
+        "title": "Blue",
+        "updatedAt": "2026-01-01T00:00:00Z",
+        "inventoryItem": {"id": "gid://shopify/InventoryItem/8"},
+    }
+    unasked = {**variant, "id": "gid://shopify/ProductVariant/9", "product": {"id": variant["__parentId"]}}
+    del unasked["__parentId"]
+    other = {**variant, "id": "gid://shopify/ProductVariant/16", "__parentId": "gid://shopify/Product/2"}
+    await database.execute("select stores.apply_delete(%s, 'product', 1)", [connection])
+    for second in (31, 32):
+        await put(database, connection, [variant, unasked, other], second=second)
+    rows = await database.fetch_all("select shopify_id from public.shop_variants")
+    assert [row["shopify_id"] for row in rows] == [16]

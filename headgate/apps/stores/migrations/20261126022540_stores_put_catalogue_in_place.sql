@@ -113,6 +113,14 @@ begin
     return v_added + v_changed;
 end $$;
 
+create function stores.variant_gone(p_connection bigint, p_variant bigint, p_product bigint) returns boolean
+language sql stable
+return exists (select from stores.tombstones d where d.connection_id = p_connection
+               and (d.kind = 'variant' and d.shopify_id = p_variant or d.kind = 'product' and d.shopify_id = p_product));
+comment on function stores.variant_gone is
+    'Whether a variant was deleted, or its product, also one whose variants had not come before it was deleted.';
+revoke execute on function stores.variant_gone(bigint, bigint, bigint) from public;
+
 create or replace function stores.put_variants(p_connection bigint, p_scope bigint, p_lines bigint) returns bigint
 language plpgsql set search_path = '' as $$
 declare
@@ -129,8 +137,7 @@ begin
         (l.doc ->> 'compareAtPrice')::numeric, stores.gid(l.doc #>> '{inventoryItem,id}'),
         (l.doc ->> 'inventoryQuantity')::bigint
     from stores.lines_of('v') l
-    where not exists (select from stores.tombstones d
-                          where d.connection_id = p_connection and d.kind = 'variant' and d.shopify_id = l.id)
+    where not stores.variant_gone(p_connection, l.id, coalesce(l.parent, stores.gid(l.doc #>> '{product,id}')))
     on conflict do nothing;
     get diagnostics v_added = row_count;
     if v_added < p_lines then
@@ -150,8 +157,7 @@ begin
                     stores.gid(l.doc #>> '{inventoryItem,id}') as inventory_item_id,
                     (l.doc ->> 'inventoryQuantity')::bigint as inventory_quantity, l.line as at_line
                 from stores.lines_of('v') l
-                where not exists (select from stores.tombstones d
-                              where d.connection_id = p_connection and d.kind = 'variant' and d.shopify_id = l.id)
+                where not stores.variant_gone(p_connection, l.id, coalesce(l.parent, stores.gid(l.doc #>> '{product,id}')))
             ) r order by shopify_id, version desc, at_line desc
         ) f
         where t.connection_id = p_connection and t.shopify_id = f.shopify_id and f.version >= t.version

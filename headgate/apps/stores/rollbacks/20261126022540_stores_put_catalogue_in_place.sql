@@ -217,3 +217,4 @@ begin
     end if;
     return v_added + v_changed;
 end $$;
+drop function stores.variant_gone(bigint, bigint, bigint);
