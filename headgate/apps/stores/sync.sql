@@ -96,8 +96,9 @@ update stores.bulk_operations set state = %(state)s, missing = %(missing)s, erro
     expected_after = %(after)s, finished_at = clock_timestamp(), updated_at = clock_timestamp()
 where id = %(operation)s
 
--- name: missing_of
-select stores.bulk_operations.* from stores.bulk_operations where run_id = %(run)s
+-- name: operations_of
+select entity, expected_roots, root_object_count, expected_after, missing from stores.bulk_operations
+where run_id = %(run)s
 
 -- name: waiting_orphans
 select count(*) as orphans from stores.orphans where operation_id = %(operation)s
