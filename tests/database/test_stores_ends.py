@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from headgate.apps.stores.bulk_jobs import end
 from headgate.db import Database
-from tests import stores_shop
+from tests import stores_shop, stores_sync
 
 
 async def test_operations_that_end_at_once_do_not_wait_for_each_other_for_ever(database: Database) -> None:
@@ -33,3 +33,28 @@ async def test_operations_that_end_at_once_do_not_wait_for_each_other_for_ever(d
     assert await database.fetch_value(following) == 1
     found = await database.fetch_value("select status from public.shop_milestones where label = 'reconciled'")
     assert found == "in_progress"
+
+
+async def test_a_hidden_order_and_a_deleted_one_do_not_cancel_out(database: Database) -> None:
+    """Counts that moved while a bulk operation ran say nothing: the numbers are compared, and both are mended."""
+    async with stores_sync.shop(database) as synced:
+        await synced.begin()
+        await synced.settled()
+        assert await synced.differences() == []
+        hidden = await database.fetch_value("select min(shopify_id) from public.shop_orders")
+        await database.execute("delete from public.shop_orders where shopify_id = %s", [hidden])
+        gone = await database.fetch_value("select max(shopify_id) from public.shop_orders")
+        synced.outlet.live.delete_order(order=synced.outlet.shop.numbers.index(gone))
+        run = await database.fetch_value(
+            "insert into stores.sync_runs (connection_id, kind) values (%s, 'full') returning id",
+            [synced.connection],
+        )
+        await database.execute(
+            "insert into stores.bulk_operations (run_id, connection_id, entity, state, expected_roots,"
+            " root_object_count, expected_after, finished_at) values (%s, %s, 'orders',"
+            " 'completed', 14, 18, 29, now())",
+            [run, synced.connection],
+        )
+        await synced.begin("stores.reconcile")
+        await synced.settled()
+        assert await synced.differences() == []
