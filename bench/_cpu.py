@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,10 +34,8 @@ def _own(pid: int) -> float:
 
 def _family(pid: int) -> list[int]:
     found = [pid]
-    try:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended while it was looked at
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in children.read_text().split():
                 found += _family(int(child))
-    except (FileNotFoundError, ProcessLookupError):
-        pass
     return found

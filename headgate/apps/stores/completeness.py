@@ -92,6 +92,7 @@ def _is_child(line: bytes) -> bool:
 
 
 def _parsed(line: bytes) -> Any:
+    """The value of a line; None where it is no JSON, which promoting finds and keeps as a dead letter."""
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -188,7 +188,7 @@ begin
 end $$;
 
 -- A line is tried whether or not its parent is among the lines that are tried with it: parents that are not known are made
--- up, older than any, and undone with the attempt.
+-- up, older than any and in no currency (ISO 4217 writes that XXX), and undone with the attempt.
 create or replace function stores.bad_lines(p_connection bigint, p_scope bigint, p_batch bigint, p_read timestamptz) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
