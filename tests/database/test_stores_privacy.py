@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 from headgate.apps.stores import changes, privacy, staged, webhook_jobs
+from headgate.apps.stores.simulator import ShopOptions, Simulator, running
 from headgate.db import Database, Jsonb
 from headgate.engine.manifest import Services
 from headgate.engine.worker import Worker
@@ -40,23 +44,47 @@ async def people(db: Database, connection: int) -> None:
         )
 
 
-async def deliver(db: Database, data_dir: Path, topic: str, payload: dict[str, Any]) -> dict[str, Any] | None:
+async def deliver(
+    db: Database, data_dir: Path, topic: str, payload: dict[str, Any], **given: Any
+) -> dict[str, Any] | None:
     """Send a webhook through the endpoint and the jobs; the request's row, if one was made."""
     async with shop.serving(db) as client:
         assert (await shop.Delivery(topic, payload).send(client)).status_code == 200
-    await work(db, data_dir)
+    await work(db, data_dir, **given)
     return await db.fetch_one("select * from stores.gdpr_requests order by id desc limit 1")
 
 
-async def work(db: Database, data_dir: Path) -> None:
-    """Run every job that waits."""
-    services = Services(db=db, fetcher=None, app=shop.app, settings={**shop.extras(), "data_dir": data_dir})
+async def work(db: Database, data_dir: Path, **given: Any) -> None:
+    """Run every job that waits. `given`: settings of the application."""
+    settings = {**shop.extras(**given), "data_dir": data_dir}
+    services = Services(db=db, fetcher=None, app=shop.app, settings=settings)
     handlers = {
         "stores.webhook_apply": webhook_jobs.webhook_apply(changes.apply)(services),
         privacy.KIND: privacy.gdpr(services),
     }
     async with workers.working(db, handlers) as worker:
         await drained(db, worker)
+
+
+@contextlib.asynccontextmanager
+async def installed(db: Database) -> AsyncIterator[tuple[Simulator, str, int]]:
+    """A simulated shop that lets us in, its address, and its connection."""
+    simulator = Simulator(
+        [ShopOptions(domain=shop.SHOP, orders=1)], apps={shop.CLIENT_ID: shop.CLIENT_SECRET}
+    )
+    async with running(simulator) as url:
+        oauth = simulator.outlet.oauth
+        asked_for = {
+            "client_id": shop.CLIENT_ID,
+            "redirect_uri": "http://127.0.0.1/",
+            "scope": "read_orders",
+            "state": "s",
+        }
+        code = dict(parse_qsl(urlsplit(oauth.approve(asked_for)).query))["code"]
+        given = {"client_id": shop.CLIENT_ID, "client_secret": shop.CLIENT_SECRET, "code": code}
+        access = oauth.exchange(given)["access_token"]
+        brand = await shop.brand(db, shop.someone())
+        yield simulator, url, await shop.connection(db, brand, access=access)
 
 
 async def drained(db: Database, _: Worker) -> None:
@@ -177,17 +205,19 @@ async def reimport(db: Database, connection: int) -> None:
 async def test_shop_is_erased_after_it_left_but_not_when_it_came_back(
     database: Database, tmp_path: Path
 ) -> None:
-    brand = await shop.brand(database, shop.someone())
-    made = await shop.connection(database, brand, access="shpat_x")
-    await people(database, made)
-    other = await shop.connection(database, brand, "other.myshopify.com")
-    await people(database, other)
     payload = {"shop_id": 1, "shop_domain": shop.SHOP}
-    early = await deliver(database, tmp_path, "shop/redact", payload)
-    assert early is not None and "connected again" in early["error"] and early["counts"] == {}
-    assert NAME in await everything(database, made)
-    await database.execute("update stores.connections set state = 'uninstalled' where id = %s", (made,))
-    done = await deliver(database, tmp_path, "shop/redact", payload)
+    async with installed(database) as (simulator, url, made):
+        await people(database, made)
+        other = await shop.connection(
+            database, await shop.brand(database, shop.someone()), "other.myshopify.com"
+        )
+        await people(database, other)
+        early = await deliver(database, tmp_path, "shop/redact", payload, simulator_url=url)
+        assert early is not None and "connected again" in early["error"] and early["counts"] == {}
+        assert NAME in await everything(database, made)
+        simulator.outlet.oauth.revoke()
+        await database.execute("update stores.connections set state = 'uninstalled' where id = %s", (made,))
+        done = await deliver(database, tmp_path, "shop/redact", payload, simulator_url=url)
     assert done is not None and done["state"] == "done" and done["id"] != early["id"]
     assert done["counts"]["shop_customers"] == 2 and done["counts"]["shop_orders"] == 3
     assert NAME not in await everything(database, made)
@@ -196,6 +226,45 @@ async def test_shop_is_erased_after_it_left_but_not_when_it_came_back(
         "select state, name, redacted_at from stores.connections where id = %s", (made,)
     )
     assert row is not None and row["state"] == "redacted" and row["redacted_at"] is not None
+
+
+async def test_shop_that_left_without_a_word_is_erased_all_the_same(
+    database: Database, tmp_path: Path
+) -> None:
+    async with installed(database) as (simulator, url, made):
+        await people(database, made)
+        simulator.outlet.oauth.revoke()  # app/uninstalled never came: we believe that the shop is connected
+        payload = {"shop_id": 1, "shop_domain": shop.SHOP}
+        done = await deliver(database, tmp_path, "shop/redact", payload, simulator_url=url)
+    assert done is not None and (done["state"], done["error"]) == ("done", None)
+    assert done["counts"]["shop_customers"] == 2
+    assert NAME not in await everything(database, made)
+    row = await database.fetch_one(
+        "select state, uninstalled_at from stores.connections where id = %s", (made,)
+    )
+    assert row is not None and row["state"] == "redacted" and row["uninstalled_at"] is not None
+    assert await shop.stored_token(database) is None
+
+
+async def test_what_was_collected_of_a_person_does_not_stay_for_ever(
+    database: Database, tmp_path: Path
+) -> None:
+    made = await shop.connection(database, await shop.brand(database, shop.someone()))
+    await people(database, made)
+    await deliver(database, tmp_path, "customers/data_request", asked(orders_requested=[ORDER]))
+    services = Services(
+        db=database, fetcher=None, app=shop.app, settings={**shop.extras(), "data_dir": tmp_path}
+    )
+    care = {"stores.inbox_care": webhook_jobs.inbox_care(services)}
+    for days, kept in ((59, True), (61, False)):
+        await database.execute(
+            "update stores.gdpr_requests set done_at = now() - make_interval(days => %s)", (days,)
+        )
+        async with workers.working(database, care):
+            await workers.until(database, await workers.add(database, "stores.inbox_care"), "succeeded")
+        row = await database.fetch_one("select collected, counts from stores.gdpr_requests")
+        assert row is not None and (row["collected"] is not None) is kept
+        assert row["counts"]["customers"] == 1, "the audit stays"
 
 
 async def test_request_is_carried_out_once_however_often_it_comes(database: Database, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headgate.apps.stores import staged
-from headgate.apps.stores.webhook_jobs import Outcome
+from headgate.apps.stores.webhook_jobs import Means, Outcome, let_go, still_in
 from headgate.base import log
 from headgate.db import Jsonb
 from headgate.db.queries import load
@@ -53,9 +53,11 @@ def _number(value: Any) -> int | None:
 
 def gdpr(services: Services) -> Handler:
     """The job `stores.gdpr`: carry out one request, in one transaction with its audit."""
+    means = Means.of(services)
 
     async def handler(ctx: JobContext) -> None:
         request = int(ctx.job.args["request_id"])
+        await _see_whether_it_left(means, request)
         async with ctx.transaction() as conn:
             asked = await (await conn.execute(Q.lock, {"request": request})).fetchone()
             if asked is None or asked["state"] == "done":
@@ -102,3 +104,10 @@ def gdpr(services: Services) -> Handler:
         _log.info("privacy request done", request=request, topic=asked["topic"])
 
     return handler
+
+
+async def _see_whether_it_left(means: Means, request: int) -> None:
+    """Shopify asks for a shop's erasure 48 hours after the app was removed; word of that may never have come."""
+    row = await means.services.db.fetch_one(Q.left_by, {"request": request})
+    if row is not None and not await still_in(means, row["shop_domain"]):
+        await let_go(means, row["shop_domain"], row["received_at"])

@@ -7,6 +7,11 @@ returning id, state;
 -- name: connections
 select id, state from stores.connections where id = any (%(ids)s) and state <> 'redacted' order by id;
 
+-- name: left_by
+-- The shop of a request for its erasure that is live here all the same.
+select c.shop_domain, g.received_at from stores.gdpr_requests g join stores.connections c on c.id = g.connection_id
+ where g.id = %(request)s and g.topic = 'shop/redact' and g.state <> 'done' and c.state in ('connected', 'error');
+
 -- name: lock
 select id, connection_id, topic, customer_id, order_ids, state from stores.gdpr_requests where id = %(request)s for update;
 
@@ -25,9 +30,6 @@ select stores.redact_shop(%(connection)s) as counts;
 -- name: done
 update stores.gdpr_requests set state = %(state)s, done_at = now(), counts = %(counts)s, collected = %(collected)s,
        error = %(error)s where id = %(request)s;
-
--- name: forget_collected
-update stores.gdpr_requests set collected = null where collected is not null and done_at < now() - interval '60 days';
 
 -- name: webhook_of
 select webhook_id from stores.webhook_inbox where id = %(inbox)s;

@@ -149,7 +149,15 @@ async def _apply(ctx: JobContext, means: Means, apply: Apply, row: Mapping[str, 
 async def _uninstalled(ctx: JobContext, means: Means, row: Mapping[str, Any]) -> Outcome:
     """The merchant removed the app. Headers are not signed and old news come late, so the shop itself is asked."""
     shop = row["shop_domain"]
-    for one in await ctx.db.fetch_all(Q.connections_of, {"shop": shop}):
+    if await still_in(means, shop):
+        return Outcome(state="stale", note="the shop still accepts our access, so it was connected again")
+    await let_go(means, shop, row["triggered_at"] or row["received_at"])
+    return Outcome(note="the app was removed at Shopify; tokens erased")
+
+
+async def still_in(means: Means, shop: str) -> bool:
+    """Whether a shop that is live here accepts our access. Raises while it cannot be asked."""
+    for one in await means.services.db.fetch_all(Q.connections_of, {"shop": shop}):
         if one["state"] not in ("connected", "error"):
             continue
         try:
@@ -158,13 +166,16 @@ async def _uninstalled(ctx: JobContext, means: Means, row: Mapping[str, Any]) ->
             status = (error.details or {}).get("status")
             if isinstance(error, ShopRefused) and status not in (400, 401, 402, 403, 404):
                 raise
-            break
-        return Outcome(state="stale", note="the shop still accepts our access, so it was connected again")
-    at = row["triggered_at"] or row["received_at"]
-    async with ctx.db.transaction() as conn:
+            return False
+        return True
+    return False
+
+
+async def let_go(means: Means, shop: str, at: datetime) -> None:
+    """The app is gone from the shop since `at`: connections from before are not live any more, the token is erased."""
+    async with means.services.db.transaction() as conn:
         await conn.execute(CONNECT.mark_uninstalled, {"shop": shop, "at": at})
         await conn.execute(TOKENS.erase, {"shop": shop})
-    return Outcome(note="the app was removed at Shopify; tokens erased")
 
 
 async def _scopes(ctx: JobContext, means: Means, row: Mapping[str, Any]) -> Outcome:
@@ -284,6 +295,7 @@ def inbox_care(services: Services) -> Handler:
         await ctx.db.execute(Q.requeue)
         await ctx.db.execute(Q.forget_bodies, {"days": means.settings.payload_days})
         await ctx.db.execute(Q.forget_rows)
+        await ctx.db.execute(Q.forget_collected)
         await means.tokens.refresh_due()
 
     return handler

@@ -83,5 +83,9 @@ update stores.webhook_inbox set payload = null
 -- name: forget_rows
 delete from stores.webhook_inbox where received_at < now() - interval '90 days' and state <> 'received';
 
+-- name: forget_collected
+-- What was collected for a customer is a copy of all that is known of a person; the merchant has had it long enough.
+update stores.gdpr_requests set collected = null where collected is not null and done_at < now() - interval '60 days';
+
 -- name: requeue
 select stores.requeue_webhooks();
