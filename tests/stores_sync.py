@@ -156,7 +156,9 @@ class Synced:
         ours = {(row["inventory_item_id"], row["location_id"]): row["available"] for row in rows}
         theirs = stock(self.outlet.shop)
         wrong = [place for place, pieces in theirs.items() if ours.get(place) != pieces]
-        return [f"inventory: {len(wrong)} of {len(theirs)} differ, such as {min(wrong)}"] if wrong else []
+        found = [f"inventory: {len(wrong)} of {len(theirs)} differ, such as {min(wrong)}"] if wrong else []
+        extra = set(ours) - set(theirs)
+        return found + ([f"inventory: {len(extra)} too many, such as {min(extra)}"] if extra else [])
 
     async def _money(self) -> list[str]:
         found: list[str] = []

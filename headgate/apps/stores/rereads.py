@@ -28,7 +28,7 @@ LIMIT = 500
 TOGETHER = 40
 #: How often an object is tried before its webhooks are kept for a person, at growing distances: an hour in all.
 TRIES = 15
-_KIND = {"orders": "order", "customers": "customer", "products": "product"}
+_KIND = {"orders": "order", "customers": "customer", "products": "product", "inventory": "inventory_item"}
 #: What one object may be to blame for; anything else befalls the whole shop, and the job is tried again.
 _OF_AN_OBJECT = (
     Denied, ShopRefused, errors.DataError, errors.IntegrityError, KeyError, TypeError, ValueError, AttributeError

@@ -26,6 +26,9 @@ select stores.apply_objects(%(connection)s, %(lines)s, %(read_at)s) as counts
 -- name: apply_delete
 select stores.apply_delete(%(connection)s, %(kind)s, %(id)s) as gone
 
+-- name: drop_stray_stock
+select stores.drop_stray_stock(%(connection)s)
+
 -- name: apply_refund_lines
 select stores.apply_refund_lines(%(connection)s, %(refunds)s, %(lines)s)
 

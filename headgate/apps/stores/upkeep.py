@@ -15,7 +15,7 @@ from headgate.db import Jsonb
 from headgate.engine.jobs import JobContext, Snooze, enqueue
 from headgate.engine.manifest import Handler, Services
 
-_ONE = {"orders": "order", "customers": "customer", "products": "product"}
+_ONE = {"orders": "order", "customers": "customer", "products": "product", "inventory": "inventory_item"}
 #: Untied orders that are read again before they are reported.
 AGAIN = 200
 WINDOW = timedelta(days=60)
@@ -145,6 +145,7 @@ def reconcile(services: Services) -> Handler:
         untied = await ctx.db.fetch_all(Q.untied, {"connection": shopify.id, "limit": AGAIN})
         await read_again(ctx, shopify, "orders", [row["id"] for row in untied])
         await read_refunds(ctx, shopify)
+        await ctx.db.execute(Q.drop_stray_stock, {"connection": shopify.id})
         await _conclude(ctx, shopify, run, findings)
 
     return handle
