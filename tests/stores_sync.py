@@ -214,7 +214,7 @@ async def working(synced: Synced) -> AsyncIterator[Worker]:
 @contextlib.asynccontextmanager
 async def shop(db: Database, options: ShopOptions | None = None, **given: Any) -> AsyncIterator[Synced]:
     """A simulated shop, connected; nothing is synced yet."""
-    simulator = Simulator([options or ShopOptions(orders=50, history_days=60, **given)])
+    simulator = Simulator([options or ShopOptions(**{"orders": 50, "history_days": 60, **given})])
     with tempfile.TemporaryDirectory(prefix="hg-stores-") as folder:
         async with running(simulator) as url:
             settings = stores_shop.extras(

@@ -12,7 +12,7 @@ from typing import Any
 
 from headgate.apps.stores import documents, paging
 from headgate.apps.stores.client import Denied, Shopify
-from headgate.apps.stores.means import ENTITIES, HEAD_START_S, Means, Q, milestone
+from headgate.apps.stores.means import ENTITIES, HEAD_START_S, OVERLAP, Means, Q, milestone
 from headgate.base.clock import now
 from headgate.db import Connection, Jsonb
 from headgate.engine.jobs import JobContext, Rejected, Snooze, enqueue
@@ -289,6 +289,9 @@ def _told(operation: Mapping[str, Any], node: Mapping[str, Any], state: str) -> 
 async def empty(ctx: JobContext, means: Means, operation: Mapping[str, Any], *, shop: str) -> None:
     """Nothing was there, and Shopify's own count had said so."""
     async with ctx.transaction() as conn:
+        to = operation["remote_created_at"] - OVERLAP
+        params = {"connection": operation["connection_id"], "entity": operation["entity"], "to": to}
+        await conn.execute(Q.move_position, params)
         await end(conn, operation, shop=shop, state="completed", missing=[], after=0)
         await ctx.settle(conn)
 

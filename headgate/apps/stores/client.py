@@ -50,7 +50,7 @@ class Told:
 
 
 class Shopify:
-    """Queries of one connection (a row with id, shop_domain, api_version)."""
+    """Queries of one connection (a row with id, shop_domain), in the version that the settings name."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Shopify:
         self.db = db
         self.id = int(connection["id"])
         self.shop = str(connection["shop_domain"])
-        self.version = str(connection["api_version"])
+        self.version = settings.api_version
         self.served = self.version
         self._settings = settings
         self._tokens = tokens

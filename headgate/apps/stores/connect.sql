@@ -22,14 +22,14 @@ select exists (select from stores.connections
                 where shop_domain = %(shop)s and brand_id <> %(brand)s and state in ('connected', 'error')) as taken;
 
 -- name: keep_connection
+-- Zone and currency of a shop that comes back are set by its sync, which moves the days of its sales with them.
 insert into stores.connections as c
   (brand_id, shop_domain, shop_id, name, shared, api_version, scopes, time_zone, currency, coverage, connected_by)
 values (%(brand)s, %(shop)s, %(shop_id)s, %(name)s, %(shared)s, %(version)s, %(scopes)s, %(time_zone)s, %(currency)s,
         %(coverage)s, %(user)s)
 on conflict (brand_id, shop_domain) do update
    set state = 'connected', error = null, shop_id = excluded.shop_id, name = excluded.name, shared = excluded.shared,
-       api_version = excluded.api_version, scopes = excluded.scopes, time_zone = excluded.time_zone,
-       currency = excluded.currency, coverage = excluded.coverage, connected_by = excluded.connected_by,
+       api_version = excluded.api_version, scopes = excluded.scopes, coverage = excluded.coverage, connected_by = excluded.connected_by,
        connected_at = now(), uninstalled_at = null, redacted_at = null, updated_at = now()
 returning c.id;
 

@@ -51,6 +51,11 @@ class Means:
         row = await self.db.fetch_one(Q.connection, {"connection": connection_id})
         if row is None or row["state"] not in ("connected", "error"):
             raise Cancel("The shop is not connected any more.")
+        if (
+            row["api_version"] != self.settings.api_version
+        ):  # the operator went on to another one since it connected
+            version = {"connection": connection_id, "version": self.settings.api_version}
+            await self.db.execute(Q.tell_version, version)
         return Shopify(self.db, self.settings, tokens=self.tokens, wire=_wire.get(), connection=row)
 
     def folder(self, connection_id: int) -> Path:

@@ -2,6 +2,9 @@
 select id, shop_domain, api_version, scopes, state, coverage, time_zone, currency from stores.connections
 where id = %(connection)s
 
+-- name: tell_version
+update stores.connections set api_version = %(version)s, updated_at = now() where id = %(connection)s
+
 -- name: live
 select id from stores.connections where state in ('connected', 'error') order by id
 

@@ -200,15 +200,9 @@ async def _look(ctx: JobContext, means: Means, shop: str) -> Outcome:
         coverage.pop("orders_from")
         async with ctx.db.transaction() as conn:
             await conn.execute(Q.tell_scopes, {"shop": shop, "scopes": scopes, "coverage": Jsonb(coverage)})
-            await conn.execute(
-                Q.tell_shop,
-                {
-                    "shop": shop,
-                    "name": told["name"],
-                    "currency": told["currencyCode"],
-                    "time_zone": told["ianaTimezone"],
-                },
-            )
+            await conn.execute(Q.tell_shop, {"shop": shop, "name": told["name"]})
+            zone = {"shop": shop, "currency": told["currencyCode"], "time_zone": told["ianaTimezone"]}
+            await conn.execute(Q.tell_zone, zone)
             if set(scopes) != set(one["scopes"]):
                 await enqueue(
                     conn, "stores.webhooks_repair", {"connection_id": one["id"]}, unique=str(one["id"])

@@ -67,12 +67,14 @@ update stores.connections set scopes = %(scopes)s, coverage = coverage || %(cove
  where shop_domain = %(shop)s and state in ('connected', 'error');
 
 -- name: tell_shop
-update stores.connections
-   set name = coalesce(%(name)s, name), currency = coalesce(%(currency)s, currency),
-       time_zone = case when exists (select from pg_timezone_names z where z.name = %(time_zone)s)
-                        then %(time_zone)s else time_zone end,
-       updated_at = now()
+update stores.connections set name = coalesce(%(name)s, name), updated_at = now()
  where shop_domain = %(shop)s and state in ('connected', 'error');
+
+-- name: tell_zone
+-- With the zone, the days of the sales move.
+select stores.set_zone(c.id, z.name, coalesce(%(currency)s, c.currency))
+  from stores.connections c join pg_timezone_names z on z.name = %(time_zone)s
+ where c.shop_domain = %(shop)s and c.state in ('connected', 'error') order by c.id;
 
 -- name: forget_bodies
 -- What waits to be read needs its body no more either.

@@ -1,0 +1,95 @@
+"""What changes about a connected shop itself: its zone, its version, its first object, its scopes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from headgate.apps.stores.connect import Q as CONNECT
+from headgate.db import Database, Jsonb
+from tests import stores_sync
+
+
+async def hear(synced: stores_sync.Synced, topic: str) -> None:
+    """A webhook about the shop comes and is applied."""
+    made = await synced.db.fetch_value(
+        "insert into stores.webhook_inbox (topic, shop_domain, event_id, webhook_id, connection_ids, bytes, payload)"
+        " values (%s, %s, gen_random_uuid(), gen_random_uuid(), %s, 2, '{}') returning id",
+        (topic, synced.outlet.shop.domain, [synced.connection]),
+    )
+    async with synced.db.transaction() as conn:
+        await conn.execute(
+            "select control.enqueue_job('stores.webhook_apply', jsonb_build_object('inbox_id', %s::bigint))",
+            (made,),
+        )
+    await synced.settled()
+    state = await synced.db.fetch_value("select state from stores.webhook_inbox where id = %s", (made,))
+    assert state == "applied"
+
+
+def move(synced: stores_sync.Synced, zone: str) -> None:
+    """The merchant moves the shop to another time zone."""
+    shop = synced.outlet.shop
+    shop.options = dataclasses.replace(shop.options, timezone=zone)
+
+
+async def test_days_move_when_the_shop_tells_of_another_zone(database: Database) -> None:
+    async with stores_sync.shop(database, seed=3) as synced:
+        await synced.begin()
+        await synced.settled()
+        before = await synced.figures()
+        move(synced, "Asia/Tokyo")
+        await hear(synced, "shop/update")
+        assert await synced.figures() != before
+        assert await synced.differences() == []
+
+
+async def test_days_move_when_the_shop_comes_back_from_another_zone(database: Database) -> None:
+    async with stores_sync.shop(database, seed=3, orders=20) as synced:
+        await synced.begin()
+        await synced.settled()
+        move(synced, "Asia/Tokyo")
+        row = await database.fetch_one("select * from stores.connections")
+        assert row is not None
+        again = {
+            "brand": row["brand_id"],
+            "shop": row["shop_domain"],
+            "user": None,
+            "version": row["api_version"],
+        }
+        given = {**row, **again, "coverage": Jsonb(row["coverage"]), "time_zone": "Asia/Tokyo"}
+        await database.execute(CONNECT.keep_connection, given)
+        await synced.begin()
+        await synced.settled()
+        assert await database.fetch_value("select time_zone from stores.connections") == "Asia/Tokyo"
+        assert await synced.differences() == []
+
+
+async def test_requests_go_to_the_version_that_the_settings_name(database: Database) -> None:
+    """Also for a shop that connected when they named another one, which Shopify will retire."""
+    async with stores_sync.shop(database, orders=5) as synced:
+        await database.execute("update stores.connections set api_version = '2025-10'")
+        asked: set[str] = set()
+        serve = synced.simulator._served
+
+        def seen(version: str) -> str | None:
+            asked.add(version)
+            return serve(version)
+
+        synced.simulator._served = seen  # type: ignore[method-assign]
+        await synced.begin()
+        await synced.settled()
+        assert asked == {"2026-07"}
+        assert await database.fetch_value("select api_version from stores.connections") == "2026-07"
+
+
+async def test_first_objects_of_an_empty_shop_come_without_a_webhook(database: Database) -> None:
+    async with stores_sync.shop(database, orders=0, customers=0) as synced:
+        await synced.begin()
+        await synced.settled()
+        assert set((await synced.milestones()).values()) == {"completed"}
+        customer = synced.outlet.live.create_customer()
+        assert customer is not None
+        await synced.begin("stores.incremental")
+        await synced.settled()
+        assert await synced.differences() == []
+        assert await database.fetch_value("select count(*) from public.shop_customers") == 1
