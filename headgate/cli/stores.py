@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from headgate.apps.stores import members as people
 from headgate.apps.stores.answers import Refusal
 from headgate.apps.stores.connect import Connecting
 from headgate.apps.stores.settings import StoresSettings
@@ -121,6 +122,50 @@ async def _brand(db: Database, wanted: str | None, owner: str | None) -> UUID:
                 "insert into stores.brand_members values (%s, %s, 'owner')", (made["id"], owner)
             )
     return UUID(str(made["id"]))
+
+
+@stores.command()
+@click.option("--brand", help="Id or name of the brand; without it, the only one, or all are listed.")
+@click.option(
+    "--add", metavar="ADDRESS", help="Make the holder of this address a member, or change the role."
+)
+@click.option("--role", type=click.Choice(people.ROLES), default="viewer", show_default=True)
+@click.option("--remove", metavar="ADDRESS", help="End this membership, or withdraw this invitation.")
+@database_options
+def members(brand: str | None, add: str | None, role: str, remove: str | None, **options: Any) -> None:
+    """List who belongs to a brand; add or remove somebody. An address without an account is invited."""
+
+    async def work(db: Database, _: Settings) -> None:
+        number = await _known_brand(db, brand, needed=bool(add or remove))
+        if add and number:
+            click.echo(f"{add}: {await people.add(db, number, add, role)}, {role}")
+        if remove and number:
+            await people.remove(db, number, remove)
+            click.echo(f"{remove}: removed")
+        if not add and not remove:
+            table = Table(box=None, pad_edge=False)
+            for head in ("brand", "who", "role", "state"):
+                table.add_column(head)
+            for row in await people.listed(db, number):
+                table.add_row(row["brand"], row["who"], row["role"], row["state"])
+            _console.print(table)
+
+    _run(options, work)
+
+
+async def _known_brand(db: Database, wanted: str | None, *, needed: bool) -> UUID | None:
+    """The brand that is meant, which has to be there; None for all. Raises SettingsError HG119 or HG120."""
+    rows = await db.fetch_all("select id, name from stores.brands order by created_at")
+    found = [row["id"] for row in rows if wanted is None or wanted in (str(row["id"]), row["name"])]
+    if not found and (wanted or needed):
+        named = f"There is no brand {wanted}." if wanted else "There is no brand yet."
+        raise SettingsError(named, code="HG120", hint="`headgate stores connect` makes one.")
+    if len(found) > 1 and (wanted or needed):
+        names = ", ".join(f"{row['name']} ({row['id']})" for row in rows if row["id"] in found)
+        raise SettingsError(
+            f"There are several such brands: {names}.", code="HG119", hint="Name one by its id with --brand."
+        )
+    return UUID(str(found[0])) if len(found) == 1 else None
 
 
 def _uuid(text: str) -> UUID | None:
