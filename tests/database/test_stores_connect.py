@@ -19,6 +19,7 @@ from headgate.apps.stores.tokens import NotConnected, Tokens
 from headgate.apps.stores.topics import SUBSCRIBED
 from headgate.apps.stores.wire import Wire
 from headgate.db import Database
+from headgate.engine.fetch_errors import TimedOut
 from headgate.engine.manifest import Services
 from tests import stores_shop as shop
 from tests import workers
@@ -308,6 +309,93 @@ async def test_refused_refresh_asks_for_a_person(database: Database) -> None:
         assert (await dance.connect()).status_code == 303
         (fine,) = await dance.connections()
         assert (fine["id"], fine["state"], fine["error"]) == (made["id"], "connected", None)
+
+
+async def unreadable(db: Database, brand: UUID, domain: str = "aaa.myshopify.com") -> None:
+    """A shop that connected under a token key that is not here any more; it comes before all others."""
+    await shop.connection(db, brand, domain, access="shpat_old")
+    await db.execute(
+        "update stores.tokens set key_id = 'gone', expires_at = now() - interval '1 day' where shop_domain = %s",
+        (domain,),
+    )
+
+
+async def test_a_shop_that_does_not_answer_in_time_is_a_failed_fetch() -> None:
+    """So that whoever asks it goes on: a shop that hangs can be disconnected, and holds up no other."""
+    gone = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gone.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        with pytest.raises(TimedOut, match="did not answer whole"):
+            await Wire(shop.settings(simulator_url=url), keep=False).send("GET", f"{url}/x", timeout_s=0.2)
+        gone.set()
+
+
+async def test_a_token_that_cannot_be_read_keeps_no_other_from_being_refreshed(database: Database) -> None:
+    async with dancing(database) as dance:
+        await dance.connect()
+        await unreadable(database, dance.brand)
+        await database.execute(
+            "update stores.tokens set expires_at = now() + interval '1 minute' where shop_domain = %s",
+            (DOMAIN,),
+        )
+        assert await Tokens(database, shop.settings(simulator_url=dance.url)).refresh_due() == 1
+        again = "select generation from stores.tokens where shop_domain = %s"
+        assert await database.fetch_value(again, (DOMAIN,)) == 2
+
+
+async def test_a_shop_that_cannot_be_asked_keeps_no_other_from_its_subscriptions(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADGATE_PORT", "8123")
+    async with dancing(database) as dance:
+        await dance.connect()
+        await database.execute("delete from control.jobs")
+        await unreadable(database, dance.brand)
+        services = Services(db=database, fetcher=None, app=shop.app, settings=dance.extras)
+        handlers = {"stores.webhooks_repair": webhook_jobs.webhooks_repair(services)}
+        async with workers.working(database, handlers):
+            job = await workers.add(database, "stores.webhooks_repair", max_attempts=1)
+            await workers.until(database, job, "succeeded")
+        assert {one.topic for one in dance.simulator.outlet.webhooks.subscriptions} == set(SUBSCRIBED)
+        told = {one["shop_domain"]: one["webhooks"] for one in await dance.connections()}
+        assert "cannot be decrypted" in told["aaa.myshopify.com"]["error"]
+        assert told[DOMAIN]["topics"] == len(SUBSCRIBED)
+
+
+async def test_a_topic_that_shopify_refuses_keeps_no_other_from_being_subscribed_to(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for apps without access to protected customer data, which are refused the topics of orders and customers."""
+    monkeypatch.setenv("HEADGATE_PORT", "8123")
+    refused = {topic for topic in SUBSCRIBED if topic.startswith(("ORDERS", "CUSTOMERS"))}
+    async with dancing(database) as dance:
+        await dance.connect()
+        await database.execute("delete from control.jobs")
+        hooks = dance.simulator.outlet.webhooks
+        subscribe = hooks.subscribe
+
+        def picky(topic: str, given: dict[str, Any], **more: Any) -> Any:
+            return (
+                (None, "This app is not approved.") if topic in refused else subscribe(topic, given, **more)
+            )
+
+        monkeypatch.setattr(hooks, "subscribe", picky)
+        services = Services(db=database, fetcher=None, app=shop.app, settings=dance.extras)
+        async with workers.working(
+            database, {"stores.webhooks_repair": webhook_jobs.webhooks_repair(services)}
+        ):
+            job = await workers.add(database, "stores.webhooks_repair", max_attempts=1)
+            await workers.until(database, job, "succeeded")
+        assert {one.topic for one in hooks.subscriptions} == set(SUBSCRIBED) - refused
+        (made,) = await dance.connections()
+        assert set(made["webhooks"]["refused"]) == {SUBSCRIBED[topic] for topic in refused}
+        assert "not approved" in made["webhooks"]["refused"]["orders/create"]
 
 
 async def test_subscriptions_are_made_and_missing_ones_repaired(

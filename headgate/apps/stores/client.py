@@ -85,7 +85,7 @@ class Shopify:
                 if waited > PATIENCE_S or attempt == TRIES:
                     raise RateLimited(f"{self.shop} asks for rest.", retry_after_s=error.wait_s) from None
                 await asyncio.sleep(error.wait_s)
-            except (ShopRefused, FetchError, TimeoutError) as error:
+            except (ShopRefused, FetchError) as error:
                 lasting = isinstance(error, (NotConnected, RateLimited)) or not _passing(error)
                 if lasting or attempt == TRIES:
                     raise
@@ -116,7 +116,7 @@ class Shopify:
         body = {"query": document, "variables": dict(variables or {})}
         try:
             return await self._wire.post_json(url, body, {"x-shopify-access-token": token})
-        except (FetchError, TimeoutError) as error:
+        except FetchError as error:
             await limits.report(self.db, slot, limits.Outcomes("bad", note=type(error).__name__))
             raise
 

@@ -20,10 +20,9 @@ from headgate.apps.stores.sealing import Sealer
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.wire import Wire
 from headgate.base import log
-from headgate.base.errors import SourceError
-from headgate.db import Connection, Database
+from headgate.base.errors import HeadgateError, SourceError
+from headgate.db import Connection, Database, errors
 from headgate.db.queries import load
-from headgate.engine.fetch_errors import FetchError
 
 Q = load("headgate.apps.stores", "tokens.sql")
 #: A token that has less than this left is refreshed before it is used, in seconds.
@@ -133,12 +132,17 @@ class Tokens:
         )
 
     async def refresh_due(self) -> int:
-        """Refresh what expires soon, so that a quiet shop's refresh token does not die of age; how many were."""
+        """Refresh what expires soon, so that a quiet shop's refresh token does not die of age; how many were.
+
+        Whatever befalls one shop, the others are refreshed.
+        """
         done = 0
         for row in await self._db.fetch_all(Q.due):
-            with contextlib.suppress(NotConnected, ShopRefused, FetchError):
+            try:
                 await self._refresh_shop(row["shop_domain"], used=None, force=True)
                 done += 1
+            except (HeadgateError, errors.LockNotAvailable) as error:
+                _log.warning("token not refreshed", shop=row["shop_domain"], reason=type(error).__name__)
         return done
 
     async def _refresh_shop(self, shop: str, *, used: str | None, force: bool = False) -> str:

@@ -21,6 +21,7 @@ from headgate.apps.stores.topics import TOPICS, subject, wanted
 from headgate.apps.stores.wire import Wire
 from headgate.base import log
 from headgate.base.clock import now
+from headgate.base.errors import HeadgateError
 from headgate.base.settings import Settings
 from headgate.db import Jsonb
 from headgate.db.queries import load
@@ -245,7 +246,7 @@ def webhooks_repair(services: Services) -> Handler:
             told: dict[str, Any]
             try:
                 told = await _repair(means, one, address)
-            except (NotConnected, ShopRefused) as error:
+            except HeadgateError as error:  # whatever befalls one shop, the others are looked at
                 if asked["connection"] is not None:
                     raise
                 told = {"error": error.message}
@@ -269,8 +270,19 @@ async def _repair(means: Means, connection: Mapping[str, Any], address: str) -> 
         after = page["pageInfo"]["endCursor"]
     want = wanted(list(connection["scopes"]))
     missing = [member for member in want if all(uri != address for _, uri in have.get(member, []))]
+    refused: dict[str, str] = {}
     for member in missing:
-        await means.admin.with_token(means.tokens, connection, SUBSCRIBE, {"topic": member, "uri": address})
+        try:
+            await means.admin.with_token(
+                means.tokens, connection, SUBSCRIBE, {"topic": member, "uri": address}
+            )
+        except (
+            ShopRefused
+        ) as error:  # such as orders, where access to protected customer data was not granted
+            if (error.details or {}).get("status") != 200:
+                raise
+            if "already been taken" not in error.message:  # somebody else was quicker
+                refused[want[member]] = error.message
     stray = [
         number for found in have.values() for number, uri in found if uri != address and uri.endswith(PATH)
     ]
@@ -278,7 +290,8 @@ async def _repair(means: Means, connection: Mapping[str, Any], address: str) -> 
         await means.admin.with_token(means.tokens, connection, UNSUBSCRIBE, {"id": number})
     if missing and have:
         _log.warning("webhook subscriptions repaired", shop=connection["shop_domain"], missing=missing)
-    return {"topics": len(want), "repaired": [want[member] for member in missing], "removed": len(stray)}
+    told = {"topics": len(want), "repaired": [want[m] for m in missing if want[m] not in refused]}
+    return {**told, "removed": len(stray), **({"refused": refused} if refused else {})}
 
 
 def inbox_care(services: Services) -> Handler:

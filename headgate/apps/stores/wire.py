@@ -16,7 +16,7 @@ import orjson
 
 from headgate.apps.stores.settings import StoresSettings
 from headgate.base import address
-from headgate.engine.fetch_errors import TooLarge
+from headgate.engine.fetch_errors import TimedOut, TooLarge
 from headgate.engine.transport import AioTransport, Request, Transport
 
 MAX_BYTES = 20_000_000
@@ -69,17 +69,20 @@ class Wire:
         sent = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "headgate"}
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
         parts, size = [], 0
-        async with (
-            asyncio.timeout(timeout_s),
-            self._opened() as transport,
-            transport.send(Request(target, sent, method=method, body=body)) as answer,
-        ):
-            async for chunk in answer.chunks():
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise TooLarge(f"{target.key} sent more than {MAX_BYTES} bytes.")
-                parts.append(chunk)
-            return Answered(answer.status, answer.headers, b"".join(parts))
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._opened() as transport,
+                transport.send(Request(target, sent, method=method, body=body)) as answer,
+            ):
+                async for chunk in answer.chunks():
+                    size += len(chunk)
+                    if size > MAX_BYTES:
+                        raise TooLarge(f"{target.key} sent more than {MAX_BYTES} bytes.")
+                    parts.append(chunk)
+                return Answered(answer.status, answer.headers, b"".join(parts))
+        except TimeoutError:
+            raise TimedOut(f"{target.key} did not answer whole within {timeout_s:g} s.") from None
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[Transport]:

@@ -79,7 +79,7 @@ function Coverage({ shop }) {
 function Shop({ shop, brand, may, leave }) {
   const live = shop.state === "connected" || shop.state === "error";
   const state = html`<${Badge} tone=${TONES[shop.state]}>${shop.state}<//>${shop.error && html`<span class="sub">${shop.error}</span>`}`;
-  const hooks = shop.webhooks.error ? html`<${Badge} tone="bad">failed<//><span class="sub">${shop.webhooks.error}</span>` : shop.webhooks.topics ? html`${count(shop.webhooks.topics)} topics<span class="sub">looked at ${ago(since(shop.webhooks.checked_at))}</span>` : "not looked at yet";
+  const hooks = shop.webhooks.error ? html`<${Badge} tone="bad">failed<//><span class="sub">${shop.webhooks.error}</span>` : shop.webhooks.topics ? html`${shop.webhooks.refused ? html`<${Badge} tone="warn">${count(Object.keys(shop.webhooks.refused).length)} refused<//> of ` : ""}${count(shop.webhooks.topics)} topics<span class="sub">looked at ${ago(since(shop.webhooks.checked_at))}</span>` : "not looked at yet";
   const sync = () => act(() => api(`/api/stores/connections/${shop.id}/sync`), "A sync will begin in a moment.");
   return html`<tr><td style=${{ width: "44%" }}><strong>${shop.name || shop.shop_domain}</strong><span class="sub">${shop.shop_domain}</span><span class="sub">${brand ? `${brand.name}, ` : ""}since ${ago(since(shop.connected_at)).replace(" ago", "")}</span><span class="phone-only">${state}</span></td>
     <td class="wide-only">${state}</td><td class="wide-only"><${Coverage} shop=${shop} /></td><td class="wide-only">${hooks}</td>

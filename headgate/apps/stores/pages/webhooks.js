@@ -21,6 +21,8 @@ function Subscriptions({ shop }) {
   const seen = shop.webhooks;
   if (seen.error) return html`<span class="small"><${Badge} tone="bad">subscriptions failed<//> ${seen.error}</span>`;
   if (!seen.topics) return html`<span class="quiet small">Subscriptions were not looked at yet.</span>`;
+  const refused = Object.entries(seen.refused || {});
+  if (refused.length) return html`<span class="small"><${Badge} tone="warn">${count(refused.length)} of ${count(seen.topics)} topics refused<//> ${refused.map(([topic]) => topic).join(", ")}: ${refused[0][1]}</span>`;
   return html`<span class="quiet small">Subscribed to ${count(seen.topics)} topics; looked at ${ago(since(seen.checked_at))}, and every hour.</span>`;
 }
 
