@@ -18,11 +18,12 @@ from headgate.base.errors import SourceError
 from headgate.db import Database
 from headgate.engine.compose import Plan, plan
 from headgate.engine.cursor import Q
-from headgate.engine.manifest import App, Page, Source
+from headgate.engine.manifest import App, Page, Parsed, Source
 from headgate.engine.progress import Run, RunReport
 from headgate.engine.promote import Batch, StageLost
 from headgate.engine.promote import Q as Q_promote
 from headgate.engine.runs import ATTEMPTS, promote_batch, recorded, stage_batch, start
+from headgate.engine.stage import to_lines
 
 CHUNK_BYTES = 8 << 20
 #: The first chunk is smaller and each next one twice as large, so that promoting begins soon.
@@ -192,14 +193,21 @@ class _Work:
                 next={**self.identity, "offset": chunk.end, "line": chunk.first_line + chunk.lines},
                 step=f"{self.identity['file']} from line {chunk.first_line}",
             )
-            await self._stage(chunk, page, batch_id)
-            await self._promote(chunk, page, batch_id)
+            parsed = await self._parse(chunk)
+            await self._stage(chunk, page, batch_id, parsed)
+            await self._promote(chunk, page, batch_id, parsed)
 
     async def _batch_id(self) -> int:
         spare, self.spare = self.spare, None
         return spare or int(await self.db.fetch_value(Q.next_batch))
 
-    async def _stage(self, chunk: Chunk, page: Page, batch_id: int) -> None:
+    async def _parse(self, chunk: Chunk) -> Parsed | None:
+        if self.source.parser is None:
+            return None
+        lines = await asyncio.to_thread(to_lines, chunk.data)
+        return await asyncio.to_thread(self.source.parser.parse, lines, chunk.first_line)
+
+    async def _stage(self, chunk: Chunk, page: Page, batch_id: int, parsed: Parsed | None) -> None:
         await stage_batch(
             self.db,
             self.run,
@@ -209,10 +217,12 @@ class _Work:
             number=chunk.number + 1,
             first_line=chunk.first_line,
             drift=chunk.number % 4 == 0,
+            parsed=parsed,
         )
 
-    async def _promote(self, chunk: Chunk, page: Page, batch_id: int) -> None:
-        """Prepare the chunk and promote it in its turn; staged anew when a crash of PostgreSQL emptied the stage."""
+    async def _promote(self, chunk: Chunk, page: Page, batch_id: int, parsed: Parsed | None) -> None:
+        """Prepare the chunk and promote it in its turn. It is staged anew, as JSON, when a crash of PostgreSQL emptied
+        the stage or when the lines cannot be promoted as they were read."""
         # A chunk that waits for its turn holds a connection, so the one before it has to have its own by then.
         early = self.plan.prepare is not None and not chunk.last
         await self._until(lambda: self.begun == chunk.number if early else self._turn_of(chunk))
@@ -228,14 +238,21 @@ class _Work:
             )
             try:
                 outcome = await promote_batch(
-                    self.db, self.run, self.source, self.plan, batch, turn=lambda: self._turn(chunk)
+                    self.db,
+                    self.run,
+                    self.source,
+                    self.plan,
+                    batch,
+                    turn=lambda: self._turn(chunk),
+                    parsed=parsed,
                 )
                 break
             except StageLost:
                 if attempt == ATTEMPTS:
                     raise
                 batch_id = await self.db.fetch_value(Q.step_lost, {"batch": batch_id})
-                await self._stage(chunk, page, batch_id)
+                parsed = None
+                await self._stage(chunk, page, batch_id, parsed)
             except _Over:
                 return
         self.report = RunReport.of(outcome.totals)

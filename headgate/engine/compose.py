@@ -19,7 +19,8 @@ class Plan:
     """How a source's batches are promoted: composed statements, or the application's own function.
 
     `merge` does what `apply` does in one pass (PostgreSQL 17 and newer), where nothing else needs to know what
-    changed; `count` then tells the rows that it did not write apart. `prepare` is the application's own too.
+    changed; `count` then tells the rows that it did not write apart. `prepare` and `tables` are the application's own
+    too.
     """
 
     apply: str | None = None
@@ -29,13 +30,15 @@ class Plan:
     sweep: str | None = None
     function: str | None = None
     prepare: str | None = None
+    tables: str | None = None
 
 
 def plan(app: App, source: Source) -> Plan:
     """The plan of `source`; composed once per table."""
     if source.promote is not None:
         prepare = None if source.prepare is None else _relation(source.prepare)
-        return Plan(function=_relation(source.promote), prepare=prepare)
+        tables = None if source.parser is None else _relation(source.parser.tables)
+        return Plan(function=_relation(source.promote), prepare=prepare, tables=tables)
     table = app.table(source.table or "")
     rollups = tuple(rollup for rollup in app.rollups if rollup.source == table.name)
     return _compose(app.name, _Frozen(table), tuple(_Frozen(r) for r in rollups), source.snapshot)

@@ -59,6 +59,30 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """Lines of a file that Python has read. `rows`: by temporary table, in COPY's text format, each row with its end of
+    line. `rest`: the lines as they were given, with `b""` in place of each that was read; `lines`: how many these are.
+    """
+
+    rows: Mapping[str, bytes]
+    rest: Sequence[bytes]
+    lines: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parser:
+    """Reads lines of a file in Python, where that costs less than to have PostgreSQL make jsonb of each.
+
+    `parse(lines, first_line)` runs in a thread, knows nothing but the lines, and leaves what it does not surely know to
+    PostgreSQL: a chunk whose rows are refused is staged again, whole, as JSON. `tables`: an SQL function
+    `schema.name() returns void` that makes the session's temporary tables.
+    """
+
+    parse: Callable[[Sequence[bytes], int], Parsed]
+    tables: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """A data-quality check of a staged batch, inside the promote transaction and before anything is written.
 
@@ -232,6 +256,8 @@ class Source:
     `prepare`: an SQL function of the same arguments that may do a part of `promote`'s work earlier in the same
     transaction, while another chunk of the same file is promoted: into temporary tables, taking no lock that
     promoting takes. It is called for files only and not for every chunk, so `promote` must do without it too.
+    `parser`: reads a part of a file's lines (needs `prepare`, and no `checks`, which look at staged JSON); `promote`
+    finds these lines in the temporary tables, as many as the step has `seen` but neither `staged` nor `rejected`.
     `snapshot`: a run is the whole truth, so it starts without a position and rows it lacks are deleted at its
     end (needs `table`), unless more than `max_deleted` (a share) would go: then the run fails.
     `checks` run in order. `host`: the upstream's `host:port`, for limits. `drift`: record the fields seen.
@@ -241,6 +267,7 @@ class Source:
     fetch: Fetch
     promote: str | None = None
     prepare: str | None = None
+    parser: Parser | None = None
     table: str | None = None
     checks: Sequence[Check] = ()
     host: str | None = None
@@ -261,7 +288,13 @@ class Source:
             "HG641",
             f"{where}: prepare is for a source with promote.",
         )
-        for relation in (self.promote, self.prepare, self.table):
+        _require(
+            self.parser is None or (self.prepare is not None and not self.checks),
+            "HG641",
+            f"{where}: parser is for a source with prepare and without checks.",
+        )
+        tables = None if self.parser is None else self.parser.tables
+        for relation in (self.promote, self.prepare, tables, self.table):
             _require(
                 relation is None or bool(_RELATION.fullmatch(relation)),
                 "HG641",

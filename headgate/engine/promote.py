@@ -14,18 +14,18 @@ from typing import Any
 import orjson
 
 from headgate.base.errors import Fenced, PromoteError
-from headgate.db import Connection, Jsonb, errors
+from headgate.db import SQL, Connection, Identifier, Jsonb, errors
 from headgate.db.queries import load
 from headgate.engine import checks
 from headgate.engine.compose import Plan
-from headgate.engine.manifest import Source
+from headgate.engine.manifest import Parsed, Source
 from headgate.engine.progress import Run
 
 Q = load("headgate.engine.sql", "promote.sql")
 
 
 class StageLost(PromoteError):
-    """A crash of PostgreSQL emptied the staged batch; stage it again."""
+    """The staged batch is not whole (a crash of PostgreSQL), or what was read of it is of no use; stage it again."""
 
     default_code = "HG503"
 
@@ -109,12 +109,30 @@ async def promote(
     return Outcome(state=totals["state"], totals=totals, next_batch=finished["next_batch"])
 
 
-async def prepare(conn: Connection, *, run: Run, plan: Plan, batch: Batch) -> None:
-    """What of promoting `batch` needs no turn: the application's `prepare`, in the transaction that then promotes."""
+async def prepare(
+    conn: Connection, *, run: Run, plan: Plan, batch: Batch, parsed: Parsed | None = None
+) -> None:
+    """What of promoting `batch` needs no turn, in the transaction that then promotes: lines that were read, and the
+    application's `prepare`. Raises `StageLost` when PostgreSQL does not take the lines as they were read."""
     if plan.prepare is not None:
         await conn.execute(Q.prepare_settings)
+        if parsed is not None:
+            await _load(conn, plan, parsed, run=run, batch=batch)
         query = f"select {plan.prepare}(%(batch)s, %(run)s, %(meta)s)"
         await conn.execute(query, {"batch": batch.id, "run": run.id, "meta": Jsonb(batch.meta)})
+
+
+async def _load(conn: Connection, plan: Plan, parsed: Parsed, *, run: Run, batch: Batch) -> None:
+    """The lines that were read in Python, into the session's temporary tables."""
+    try:
+        await conn.execute(f"select {plan.tables}()")
+        async with conn.cursor() as cur:
+            for table, rows in parsed.rows.items():
+                async with cur.copy(SQL("copy {} from stdin").format(Identifier("pg_temp", table))) as copy:
+                    await copy.write(rows)
+    except (errors.DataError, errors.IntegrityError) as error:
+        details = {"run": run.id, "batch": batch.id, "source": run.source, "key": run.key}
+        raise StageLost(f"Batch {batch.id} cannot be copied as it was read.", details=details) from error
 
 
 async def _apply(conn: Connection, run: Run, plan: Plan, batch: Batch) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from headgate.engine.compose import Plan, plan
 from headgate.engine.cursor import Q, as_jsonb
 from headgate.engine.fetch_errors import RateLimited
 from headgate.engine.jobs import Cancel, JobContext, Snooze
-from headgate.engine.manifest import App, Page, Source, SourceContext
+from headgate.engine.manifest import App, Page, Parsed, Source, SourceContext
 from headgate.engine.progress import Run, RunReport
 from headgate.engine.promote import RETRY, Batch, Outcome, StageLost, Stopped, prepare, promote, stop_message
 
@@ -253,9 +253,10 @@ async def stage_batch(
     number: int,
     first_line: int = 1,
     drift: bool = True,
+    parsed: Parsed | None = None,
 ) -> stage.Staged:
-    """Copy a page into staging and record it there, in one transaction."""
-    lines = stage.to_lines(page.rows)
+    """Copy a page into staging and record it there, in one transaction; of what is `parsed`, only the rest."""
+    lines = stage.to_lines(page.rows) if parsed is None else parsed.rest
 
     async def record(conn: Connection, staged: stage.Staged) -> stage.Staged:
         params = {
@@ -263,10 +264,10 @@ async def stage_batch(
             "run": run.id,
             "number": number,
             "name": page.step,
-            "seen": staged.seen,
+            "seen": staged.seen + (parsed.lines if parsed else 0),
             "staged": staged.staged,
             "rejected": staged.rejected,
-            "bytes": staged.size,
+            "bytes": staged.size if parsed is None else len(page.rows),
             "meta": as_jsonb(dict(page.meta)),
             "next": as_jsonb(page.next),
         }
@@ -298,10 +299,12 @@ async def promote_batch(
     *,
     settle: Any = None,
     turn: Callable[[], Awaitable[None]] | None = None,
+    parsed: Parsed | None = None,
 ) -> Outcome:
     """Promote a staged batch in one transaction of its own; deadlocks and the like are tried again.
 
-    With `turn` the transaction begins by preparing the batch and then waits for `turn`; what that raises undoes it.
+    With `turn` the transaction begins by preparing the batch (`parsed`: what of it was read in Python) and then waits
+    for `turn`; what that raises undoes it.
     Raises `Stopped` after a check's stop has been committed to the ledger.
     """
     async with (
@@ -311,7 +314,7 @@ async def promote_batch(
             try:
                 async with conn.transaction():
                     if turn is not None:
-                        await prepare(conn, run=run, plan=how, batch=batch)
+                        await prepare(conn, run=run, plan=how, batch=batch, parsed=parsed)
                         await turn()
                     outcome = await promote(
                         conn, run=run, source=source, plan=how, batch=batch, settle=settle

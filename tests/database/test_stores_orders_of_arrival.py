@@ -11,7 +11,10 @@ import pytest
 from headgate.db import Database, Jsonb
 from tests import stores_shop
 
-TABLES = ("shop_orders", "shop_line_items", "shop_shipping_lines", "shop_sales_agreements", "shop_sales")
+TABLES = (
+    "shop_orders", "shop_line_items", "shop_shipping_lines", "shop_sales_agreements", "shop_sales", "shop_refunds",
+    "shop_refund_lines", "shop_transactions",
+)  # fmt: skip
 
 
 def bag(amount: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from headgate.apps.stores.lines import PARSER
 from headgate.engine.manifest import Page, Source, SourceContext
 
 
@@ -19,5 +20,6 @@ BULK = Source(
     fetch=_given,
     promote="stores.promote_batch",
     prepare="stores.prepare_batch",
+    parser=PARSER,
     drift=False,
 )
