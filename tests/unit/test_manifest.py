@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from headgate.base.errors import ManifestError
-from headgate.engine.manifest import App, Check, Column, Page, Rollup, Screen, Source, SourceContext, Table
+from headgate.engine.manifest import (
+    App,
+    Check,
+    Column,
+    Page,
+    Parsed,
+    Parser,
+    Rollup,
+    Screen,
+    Source,
+    SourceContext,
+    Table,
+)
 from headgate.engine.progress import Progress
 
 HERE = Path(__file__).parent
@@ -20,6 +32,10 @@ async def fetch(ctx: SourceContext, cursor: Any) -> AsyncIterator[Page]:
 
 
 THINGS = Table(name="public.things", key=("id",), columns={"id": "bigint", "name": "text"})
+
+
+PARSER = Parser(parse=lambda lines, first: Parsed(rows={}, rest=lines, lines=0), tables="demo.tables")
+CHECK = Check(name="c", sql="select 1 where false")
 
 
 def app(**changes: Any) -> App:
@@ -70,6 +86,18 @@ def test_key_columns_are_required_and_paths_default_to_the_name() -> None:
         ("HG632", lambda: Rollup(name="r", source="public.a", target="public.b", key={}, values={})),
         ("HG640", lambda: Source(name="things", fetch=fetch, table="public.things")),
         ("HG641", lambda: Source(name="demo.x", fetch=fetch)),
+        ("HG641", lambda: Source(name="demo.x", fetch=fetch, promote="demo.put", parser=PARSER)),
+        (
+            "HG641",
+            lambda: Source(
+                name="demo.x",
+                fetch=fetch,
+                promote="d.put",
+                prepare="d.prepare",
+                parser=PARSER,
+                checks=(CHECK,),
+            ),
+        ),
         ("HG642", lambda: Source(name="demo.x", fetch=fetch, promote="demo.promote", snapshot=True)),
         ("HG650", lambda: Screen(name="x", title="X", module="../x.js")),
     ],
