@@ -90,7 +90,7 @@ export function SignIn() {
 }
 
 export function NoShop({ brands }) {
-  if (!brands.length) return html`<${Empty} icon="page" title="You belong to no brand yet" action=${html`<a class="button main" href="#/stores/connect">Make a brand</a>`}>Make one and connect its shop. To see a brand that is here already, ask whoever runs this server to add you to it.<//>`;
+  if (!brands.length) return html`<${Empty} icon="page" title="You belong to no brand yet" action=${html`<a class="button main" href="#/stores/connect">Make or join a brand</a>`}>Make one and connect its shop. To see a brand that is here already, ask one of its owners to invite your address; the invitation comes to the same page.<//>`;
   if (brands.every((brand) => brand.role === "viewer")) return html`<${Empty} icon="page" title="No shop is connected yet">An owner or admin of ${brands.map((brand) => brand.name).join(", ")} connects its shop; then its figures are here.<//>`;
   return html`<${Empty} icon="page" title="No shop is connected" action=${html`<a class="button main" href="#/stores/connect">Connect a shop</a>`}>Its orders, customers and products are synced and kept up to date from then on.<//>`;
 }

@@ -1,9 +1,10 @@
-// Connecting shops: a brand, the shop's name, and what is connected already.
+// Connecting shops: a brand, the shop's name, what is connected already, and who belongs to the brand.
 import { html, useState } from "../../static/names.js";
 import { Badge, Empty, Failure } from "../../static/ui.js";
 import { Bones, Confirm, Field, Wrong, act } from "../../static/widgets.js";
 import { ago, count } from "../../static/format.js";
 import { SignIn, api, manages, since, useBrands } from "./brand.js";
+import { Invitations, Members, useInvitations } from "./members.js";
 
 const TONES = { connected: "good", error: "bad", disconnected: "", uninstalled: "warn", redacted: "" };
 const REASONS = {
@@ -15,12 +16,14 @@ const REASONS = {
 
 export default function Connect({ who, query }) {
   const read = useBrands(who);
+  const asked = useInvitations(who);
+  const joined = async () => { await Promise.all([read.reload(), asked.reload()]); };
   const failed = query.get("error");
   return html`<div class="head"><div><h1>Shops</h1><p>Connect a Shopify shop to a brand; its sync begins at once.</p></div></div>
     ${failed && html`<div class="note bad" role="alert"><span>${REASONS[failed] || "The shop could not be connected. Try again; the server's log has the reason."} <code class="tiny">${failed}</code></span></div>`}
-    ${!who.user ? html`<${SignIn} />` : !read.data ? html`<div class="card">${read.error ? html`<${Failure} error=${read.error} retry=${read.reload} />` : html`<${Bones} rows=${6} />`}</div>`
-      : html`<div class="stack">${read.data.brands.length ? html`<${Begin} key=${query.get("shop")} brands=${read.data.brands} shop=${query.get("shop") || ""} />` : html`<${NewBrand} first done=${read.reload} shop=${query.get("shop")} />`}
-        ${read.data.brands.length > 0 && html`<${Connected} brands=${read.data.brands} shops=${read.data.shops} done=${read.reload} /><${Another} done=${read.reload} />`}</div>`}`;
+    ${!who.user ? html`<${SignIn} />` : !read.data || asked.data === null && !asked.error ? html`<div class="card">${read.error ? html`<${Failure} error=${read.error} retry=${read.reload} />` : html`<${Bones} rows=${6} />`}</div>`
+      : html`<div class="stack"><${Invitations} list=${asked.data || []} done=${joined} />${read.data.brands.length ? html`<${Begin} key=${query.get("shop")} brands=${read.data.brands} shop=${query.get("shop") || ""} />` : html`<${NewBrand} first done=${read.reload} shop=${query.get("shop")} />`}
+        ${read.data.brands.length > 0 && html`<${Connected} brands=${read.data.brands} shops=${read.data.shops} done=${read.reload} /><${Another} done=${read.reload} /><${Members} who=${who} brands=${read.data.brands} done=${read.reload} />`}</div>`}`;
 }
 
 function NewBrand({ done, first, shop }) {
@@ -34,7 +37,7 @@ function NewBrand({ done, first, shop }) {
   return html`<section class="card"><div class="card-head"><div><h2>${first ? "First, a brand" : "Another brand"}</h2><p>A brand says who may see what, and may have several shops.${first ? ` Then connect ${shop || "its shop"}.` : ""}</p></div></div>
     <form class="filters" style=${{ marginBottom: 0 }} onSubmit=${make}><${Field} wide label="Name of the brand" value=${name} required maxlength="200" onInput=${(e) => setName(e.target.value)} />
       <button class=${`button ${first ? "main" : ""}`} disabled=${state.busy || !name.trim()}>Make the brand</button></form><${Wrong} error=${state.error} />
-      ${first && html`<p class="quiet small" style=${{ marginTop: "12px" }}>To see a brand that is here already, ask whoever runs this server to add you to it.</p>`}</section>`;
+      ${first && html`<p class="quiet small" style=${{ marginTop: "12px" }}>To see a brand that is here already, ask one of its owners to invite your address; the invitation comes here.</p>`}</section>`;
 }
 
 /** For who has a brand, a second one is a rare wish. */
