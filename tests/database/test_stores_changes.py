@@ -93,3 +93,35 @@ async def test_first_objects_of_an_empty_shop_come_without_a_webhook(database: D
         await synced.settled()
         assert await synced.differences() == []
         assert await database.fetch_value("select count(*) from public.shop_customers") == 1
+
+
+async def test_what_a_new_scope_shows_is_read_at_once(database: Database) -> None:
+    """Else the coverage says `all` while the orders of before the window are not here."""
+    async with stores_sync.shop(database, history_days=200) as synced:
+        oauth = synced.outlet.oauth
+        oauth.withheld = frozenset({"read_all_orders"})
+        await database.execute(
+            "update stores.connections set scopes = array_remove(scopes, 'read_all_orders')"
+        )
+        await synced.begin()
+        await synced.settled()
+        assert any(one.startswith("orders: ") for one in await synced.differences())
+        oauth.withheld = frozenset()
+        await hear(synced, "app/scopes_update")
+        coverage = await database.fetch_value("select coverage ->> 'orders' from stores.connections")
+        assert coverage == "all"
+        assert await synced.differences() == []
+
+
+async def test_milestone_of_what_was_denied_for_a_while_is_mended(database: Database) -> None:
+    async with stores_sync.shop(database, orders=5) as synced:
+        await synced.begin()
+        await synced.settled()
+        synced.outlet.oauth.withheld = frozenset({"read_customers"})
+        await synced.begin("stores.incremental")
+        await synced.settled()
+        assert (await synced.milestones())["customers"] == "error"
+        synced.outlet.oauth.withheld = frozenset()
+        await synced.begin("stores.incremental")
+        await synced.settled()
+        assert set((await synced.milestones()).values()) == {"completed"}

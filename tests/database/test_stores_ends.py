@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from headgate.apps.stores.bulk_jobs import end
 from headgate.db import Database
+from headgate.engine.jobs import enqueue
 from tests import stores_shop, stores_sync
 
 
@@ -58,3 +59,56 @@ async def test_a_hidden_order_and_a_deleted_one_do_not_cancel_out(database: Data
         await synced.begin("stores.reconcile")
         await synced.settled()
         assert await synced.differences() == []
+
+
+async def ended_run(synced: stores_sync.Synced) -> int:
+    """A run whose operations have ended a while ago and whose reconciliation was cancelled, as when the shop left."""
+    run: int = await synced.db.fetch_value("select stores.begin_sync(%s)", (synced.connection,))
+    await synced.db.execute(
+        "update stores.bulk_operations set finished_at = now() - interval '1 hour', state = 'partial'"
+    )
+    return run
+
+
+async def state_of(db: Database, run: int) -> str:
+    found: str = await db.fetch_value("select state from stores.sync_runs where id = %s", (run,))
+    return found
+
+
+async def test_a_run_that_was_left_before_its_end_ends_when_the_shop_comes_back(database: Database) -> None:
+    async with stores_sync.shop(database, orders=5) as synced:
+        run = await ended_run(synced)
+        await synced.begin()
+        await synced.settled()
+        assert await state_of(database, run) != "running"
+
+
+async def test_a_run_that_no_job_would_end_is_taken_up_by_the_timetable(database: Database) -> None:
+    async with stores_sync.shop(database, orders=5) as synced:
+        run = await ended_run(synced)
+        async with database.transaction() as conn:
+            await enqueue(conn, "stores.incremental")
+        await synced.settled()
+        assert await state_of(database, run) != "running"
+
+
+async def test_a_first_sync_that_failed_for_good_is_begun_by_the_timetable(database: Database) -> None:
+    async with stores_sync.shop(database, orders=5) as synced:
+        await database.execute("update stores.connections set connected_at = now() - interval '1 hour'")
+        async with database.transaction() as conn:
+            await enqueue(conn, "stores.incremental")
+        await synced.settled()
+        assert set((await synced.milestones()).values()) == {"completed"}
+        assert await synced.differences() == []
+
+
+async def test_recent_days_that_were_given_up_do_not_leave_the_status_syncing(database: Database) -> None:
+    async with stores_sync.shop(database, orders=5) as synced:
+        await synced.begin()
+        await synced.settled()
+        await database.execute(
+            "update public.shop_milestones set status = 'in_progress' where label = 'recent'"
+        )
+        await synced.begin("stores.reconcile")
+        await synced.settled()
+        assert set((await synced.milestones()).values()) == {"completed"}

@@ -47,9 +47,12 @@ def recent_sync(services: Services) -> Handler:
             zone = {"connection": connection, "zone": told["ianaTimezone"], "currency": told["currencyCode"]}
             await conn.execute(Q.set_zone, zone)
             row = await (await conn.execute(Q.begin, {"connection": connection})).fetchone()
-            cursor = await conn.execute(Q.operations, {"run": row["run"] if row else None})
-            for operation in await cursor.fetchall():
+            run = row["run"] if row else None
+            operations = await (await conn.execute(Q.operations, {"run": run})).fetchall()
+            for operation in operations:
                 await resume_later(conn, operation, shop=shopify.shop, delay_s=HEAD_START_S)
+            if not operations:  # the shop left after the last of them and before the end
+                await conclude_later(conn, connection, run, shop=shopify.shop)
         await _recent(ctx, shopify)
         async with ctx.transaction() as conn:
             await milestone(conn, connection, "recent", "completed")
@@ -352,11 +355,14 @@ async def end(
     await conn.execute(Q.end_alone, {"run": operation["run_id"]})
     row = await (await conn.execute(Q.open_operations, {"run": operation["run_id"]})).fetchone()
     if row is not None and row["open"] == 0:
-        await milestone(conn, connection, "reconciled", "in_progress")
-        await enqueue(
-            conn, "stores.refund_details", {"connection_id": connection, "run_id": operation["run_id"]},
-            key=lane(shop), unique=str(connection), priority=5,
-        )  # fmt: skip
+        await conclude_later(conn, connection, operation["run_id"], shop=shop)
+
+
+async def conclude_later(conn: Connection, connection: int, run: int | None, *, shop: str) -> None:
+    """Enqueue what follows the last operation of a run: refunds, then reconciliation, which ends it."""
+    await milestone(conn, connection, "reconciled", "in_progress")
+    args, unique = {"connection_id": connection, "run_id": run}, str(connection)
+    await enqueue(conn, "stores.refund_details", args, key=lane(shop), unique=unique, priority=5)
 
 
 JOBS = {

@@ -219,11 +219,10 @@ class Connecting:
         if row is None:
             raise RuntimeError("an upsert gave no row")
         number = int(row["id"])
-        await conn.execute(Q.siblings, {**params, "connection": number})
+        siblings = await (await conn.execute(Q.siblings, {**params, "connection": number})).fetchall()
+        for one in (number, *(sibling["id"] for sibling in siblings if sibling["gained"])):
+            await sync_later(conn, one, params["shop"])
         args = {"connection_id": number}
-        await enqueue(
-            conn, "stores.recent_sync", args, key=f"stores:{params['shop']}", unique=str(number), priority=20
-        )
         # what changes before the webhooks are there is read anyway, so that they do not hold up the recent days
         soon = now() + timedelta(seconds=HEAD_START_S)
         await enqueue(conn, "stores.webhooks_repair", args, unique=str(number), priority=10, run_at=soon)
@@ -251,6 +250,12 @@ class Connecting:
                 # our side is let go of already; the merchant can remove the app by hand
                 _log.warning("could not uninstall", shop=shop, reason=error.message)
         _log.info("shop disconnected", shop=shop, connection=number)
+
+
+async def sync_later(conn: Connection, connection_id: int, shop: str) -> None:
+    """Enqueue a full sync: of a shop that connects, and of one that shows more than before, as older orders."""
+    args, unique = {"connection_id": connection_id}, str(connection_id)
+    await enqueue(conn, "stores.recent_sync", args, key=f"stores:{shop}", unique=unique, priority=20)
 
 
 def coverage_of(scopes: list[str]) -> dict[str, Any]:

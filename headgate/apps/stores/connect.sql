@@ -34,9 +34,14 @@ on conflict (brand_id, shop_domain) do update
 returning c.id;
 
 -- name: siblings
-update stores.connections set scopes = %(scopes)s, coverage = %(coverage)s, state = 'connected', error = null,
+with before as (
+  select id, scopes from stores.connections
+   where shop_domain = %(shop)s and state in ('connected', 'error') and id <> %(connection)s for update
+)
+update stores.connections c set scopes = %(scopes)s, coverage = %(coverage)s, state = 'connected', error = null,
        updated_at = now()
- where shop_domain = %(shop)s and state in ('connected', 'error') and id <> %(connection)s;
+  from before b where c.id = b.id
+returning c.id, not b.scopes @> c.scopes as gained;
 
 -- name: is_live
 select exists (select from stores.connections where shop_domain = %(shop)s and state in ('connected', 'error')) as live;

@@ -179,3 +179,41 @@ from stores.bulk_operations b join stores.connections c on c.id = b.connection_i
 where b.finished_at is null and b.updated_at < now() - make_interval(secs => %(older_s)s)
   and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running') and j.kind like 'stores.%%'
                   and j.args ->> 'operation_id' = b.id::text)
+
+-- name: unconcluded
+-- Runs whose operations have all ended, and that no job is going to end.
+select r.id, r.connection_id, c.shop_domain
+from stores.sync_runs r join stores.connections c on c.id = r.connection_id and c.state in ('connected', 'error')
+where r.state = 'running' and r.kind = 'full'
+  and not exists (select from stores.bulk_operations b where b.run_id = r.id
+                  and (b.finished_at is null or b.finished_at > now() - make_interval(secs => %(older_s)s)))
+  and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running')
+                  and j.kind in ('stores.recent_sync', 'stores.refund_details', 'stores.reconcile')
+                  and j.args ->> 'connection_id' = c.id::text)
+
+-- name: unbegun
+-- Shops that connected, and whose first sync nobody is going to begin.
+select c.id, c.shop_domain from stores.connections c
+where c.state = 'connected' and c.connected_at < now() - make_interval(secs => %(older_s)s)
+  and not exists (select from stores.sync_runs r where r.connection_id = c.id)
+  and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running')
+                  and j.kind = 'stores.recent_sync' and j.args ->> 'connection_id' = c.id::text)
+
+-- name: end_recent
+-- Where the reading of the recent days was given up, the whole has them by now, if it has any orders.
+select stores.move_milestone(m.connection_id, m.label, case when p.updated_to is null then 'error' else 'completed' end,
+                             null, case when p.updated_to is null then 'The last days could not be read.' end, null)
+from public.shop_milestones m
+left join stores.positions p on p.connection_id = m.connection_id and p.entity = 'orders'
+where m.connection_id = %(connection)s and m.label = 'recent' and m.status = 'in_progress'
+  and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running')
+                  and j.kind = 'stores.recent_sync' and j.args ->> 'connection_id' = m.connection_id::text)
+
+-- name: mend_milestone
+-- What was denied for a while is read again: the milestone is as the last bulk operation left it.
+select stores.move_milestone(m.connection_id, m.label, b.state, null, b.error, null)
+from public.shop_milestones m cross join lateral (
+    select o.state, o.error from stores.bulk_operations o
+    where o.connection_id = m.connection_id and o.entity = m.label order by o.id desc limit 1) b
+where m.connection_id = %(connection)s and m.label = %(label)s and m.status = 'error'
+  and b.state in ('completed', 'partial')

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headgate.apps.stores import documents, paging
-from headgate.apps.stores.bulk_jobs import lane, resume_later
+from headgate.apps.stores.bulk_jobs import conclude_later, lane, resume_later
 from headgate.apps.stores.client import Denied, Shopify
+from headgate.apps.stores.connect import sync_later
 from headgate.apps.stores.means import ENTITIES, OVERLAP, Means, Q, milestone
 from headgate.base.clock import now
 from headgate.db import Jsonb
@@ -77,12 +78,20 @@ def incremental(services: Services) -> Handler:
 
 
 async def revive(ctx: JobContext, *, older_s: float = 120.0) -> int:
-    """Jobs for bulk operations that nobody looks after, as when a job failed for good; how many."""
+    """Jobs for what nobody looks after, as when a job failed for good: bulk operations, runs whose operations have all
+    ended, shops whose first sync has not begun; how many."""
+    given = {"older_s": older_s}
     async with ctx.transaction() as conn:
-        rows = await (await conn.execute(Q.stuck, {"older_s": older_s})).fetchall()
+        rows = await (await conn.execute(Q.stuck, given)).fetchall()
         for row in rows:
             await resume_later(conn, row, shop=row["shop_domain"])
-    return len(rows)
+        ended = await (await conn.execute(Q.unconcluded, given)).fetchall()
+        for row in ended:
+            await conclude_later(conn, row["connection_id"], row["id"], shop=row["shop_domain"])
+        unbegun = await (await conn.execute(Q.unbegun, given)).fetchall()
+        for row in unbegun:
+            await sync_later(conn, row["id"], row["shop_domain"])
+    return len(rows) + len(ended) + len(unbegun)
 
 
 async def _for_each(ctx: JobContext, means: Means, kind: str) -> None:
@@ -113,6 +122,8 @@ async def catch_up(ctx: JobContext, shopify: Shopify, entity: str) -> int:
     except Denied as error:
         async with ctx.transaction() as conn:
             await milestone(conn, shopify.id, entity, "error", error=error.message)
+    else:
+        await ctx.db.execute(Q.mend_milestone, {"connection": shopify.id, "label": entity})
     return written
 
 
@@ -243,6 +254,7 @@ async def _conclude(
         if run is not None:
             state = "completed" if whole else "partial"
             await conn.execute(Q.end_run, {"run": run, "state": state, "missing": Jsonb(missing)})
+        await conn.execute(Q.end_recent, {"connection": shopify.id})
         await ctx.settle(conn)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from headgate.apps.stores.admin import SHOP, SUBSCRIBE, SUBSCRIPTIONS, UNSUBSCRIBE, Admin
 from headgate.apps.stores.connect import Q as CONNECT
-from headgate.apps.stores.connect import coverage_of
+from headgate.apps.stores.connect import coverage_of, sync_later
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.tokens import NotConnected, ShopRefused, Tokens
 from headgate.apps.stores.tokens import Q as TOKENS
@@ -190,26 +190,28 @@ async def _shop(ctx: JobContext, means: Means, row: Mapping[str, Any]) -> Outcom
 
 
 async def _look(ctx: JobContext, means: Means, shop: str) -> Outcome:
-    for one in await ctx.db.fetch_all(Q.connections_of, {"shop": shop}):
-        if one["state"] not in ("connected", "error"):
-            continue
-        about = await means.admin.with_token(means.tokens, one, SHOP)
-        told = about["shop"]
-        installed = (about.get("currentAppInstallation") or {}).get("accessScopes") or []
-        scopes = sorted(s["handle"] for s in installed) or list(one["scopes"])
-        coverage = coverage_of(scopes)
-        coverage.pop("orders_from")
-        async with ctx.db.transaction() as conn:
-            await conn.execute(Q.tell_scopes, {"shop": shop, "scopes": scopes, "coverage": Jsonb(coverage)})
-            await conn.execute(Q.tell_shop, {"shop": shop, "name": told["name"]})
-            zone = {"shop": shop, "currency": told["currencyCode"], "time_zone": told["ianaTimezone"]}
-            await conn.execute(Q.tell_zone, zone)
-            if set(scopes) != set(one["scopes"]):
-                await enqueue(
-                    conn, "stores.webhooks_repair", {"connection_id": one["id"]}, unique=str(one["id"])
-                )
-        return Outcome(note="read again from the shop")
-    return Outcome(state="ignored", note="the shop is not connected")
+    rows = await ctx.db.fetch_all(Q.connections_of, {"shop": shop})
+    live = [one for one in rows if one["state"] in ("connected", "error")]
+    if not live:
+        return Outcome(state="ignored", note="the shop is not connected")
+    about = await means.admin.with_token(means.tokens, live[0], SHOP)
+    told = about["shop"]
+    installed = (about.get("currentAppInstallation") or {}).get("accessScopes") or []
+    scopes = sorted(s["handle"] for s in installed) or list(live[0]["scopes"])
+    coverage = coverage_of(scopes)
+    coverage.pop("orders_from")
+    async with ctx.db.transaction() as conn:
+        await conn.execute(Q.tell_scopes, {"shop": shop, "scopes": scopes, "coverage": Jsonb(coverage)})
+        await conn.execute(Q.tell_shop, {"shop": shop, "name": told["name"]})
+        zone = {"shop": shop, "currency": told["currencyCode"], "time_zone": told["ianaTimezone"]}
+        await conn.execute(Q.tell_zone, zone)
+        if set(scopes) != set(live[0]["scopes"]):
+            args, unique = {"connection_id": live[0]["id"]}, str(live[0]["id"])
+            await enqueue(conn, "stores.webhooks_repair", args, unique=unique)
+        for one in live:
+            if set(scopes) - set(one["scopes"]):
+                await sync_later(conn, one["id"], shop)
+    return Outcome(note="read again from the shop")
 
 
 _OWN: dict[str, Callable[[JobContext, Means, Mapping[str, Any]], Awaitable[Outcome]]] = {
