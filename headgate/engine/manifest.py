@@ -73,9 +73,9 @@ class Parsed:
 class Parser:
     """Reads lines of a file in Python, where that costs less than to have PostgreSQL make jsonb of each.
 
-    `parse(lines, first_line)` runs in a thread, knows nothing but the lines, and leaves what it does not surely know to
-    PostgreSQL: a chunk whose rows are refused is staged again, whole, as JSON. `tables`: an SQL function
-    `schema.name() returns void` that makes the session's temporary tables.
+    `parse(lines, first_line)`, given some hundred lines at a time, knows nothing but these, and leaves what it does not
+    surely know to PostgreSQL: a chunk whose rows are refused is staged again, whole, as JSON. It blocks the event loop.
+    `tables`: an SQL function `schema.name() returns void` that makes the session's temporary tables.
     """
 
     parse: Callable[[Sequence[bytes], int], Parsed]

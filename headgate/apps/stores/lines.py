@@ -31,7 +31,7 @@ _LIST = r"\[([^\[\]]*)\]"
 
 
 def _gid(kind: str) -> str:
-    return rf'"gid:\\?/\\?/shopify\\?/{kind}\\?/(\d{{1,18}})"'
+    return rf'"gid:\\/\\/shopify\\/{kind}\\/(\d{{1,18}})"'
 
 
 def _of(kind: str) -> str:
@@ -117,32 +117,32 @@ _CHILDREN = {
         ),
     ),
 }  # fmt: skip
-#: How a line begins, and the slash that ends its kind.
-_BEGIN = re.compile(rb'\{"id":"gid:\\?/\\?/shopify\\?/([A-Za-z]+)')
+#: What stands before the kind of a line; a slash, which Shopify escapes, ends it.
+_BEGIN = rb'{"id":"gid:\/\/shopify\/'
 
 
 def parse(lines: Sequence[bytes], first_line: int) -> Parsed:
     """The lines of orders and of what belongs to them, as rows of the tables that `stores.make_ready` makes."""
     rows: dict[str, list[bytes]] = {"ready_orders": [], "ready_refunds": [], "ready_transactions": []}
     readers = {}
-    for kind, (table, pattern) in _CHILDREN.items():
+    for name, (table, pattern) in _CHILDREN.items():
         rows[table] = []
-        readers[kind.encode()] = (pattern.fullmatch, rows[table].append)
+        readers[name.encode()] = (pattern.fullmatch, rows[table].append)
     rest = list(lines)
     read = 0
-    begins = _BEGIN.match
+    before = len(_BEGIN)
     for at, line in enumerate(lines):
-        begin = begins(line)
-        if begin is None:
+        if not line.startswith(_BEGIN):
             continue
-        reader = readers.get(begin[1])
+        kind = line[before : line.find(b"\\", before)]
+        reader = readers.get(kind)
         if reader is not None:
             fullmatch, keep = reader
             found = fullmatch(line)
             if found is None:
                 continue
             keep(b"%d\t%b\n" % (first_line + at, b"\t".join(found.groups(NULL))))
-        elif begin[1] != b"Order" or not _read_order(line, b"%d" % (first_line + at), rows):
+        elif kind != b"Order" or not _read_order(line, b"%d" % (first_line + at), rows):
             continue
         rest[at] = b""
         read += 1
