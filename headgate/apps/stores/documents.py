@@ -119,8 +119,8 @@ NODES = {
         f" {PRODUCT} variants(first: 10, after: $after) {{ nodes {{ {VARIANT} {_LEVELS} }} }} {_MORE} }} }} }} }}"
     ),
     "inventory": (
-        "query HeadgateStock($ids: [ID!]!) { nodes(ids: $ids) { ... on InventoryItem { id"
-        f" inventoryLevels(first: 50) {{ nodes {{ {LEVEL} }} {_MORE} }} }} }} }}"
+        "query HeadgateStock($ids: [ID!]!, $after: String) { nodes(ids: $ids) { ... on InventoryItem { id"
+        f" inventoryLevels(first: 50, after: $after) {{ nodes {{ {LEVEL} }} {_MORE} }} }} }} }}"
     ),
 }
 _SEVERAL = {
@@ -146,6 +146,11 @@ SALES = (
     "query HeadgateSales($id: ID!, $agreementsAfter: String, $salesAfter: String) { order(id: $id) { id updatedAt"
     f" agreements(first: 1, after: $agreementsAfter) {{ nodes {{ {AGREEMENT} sales(first: 100, after: $salesAfter)"
     f" {{ nodes {{ {SALE} }} {_MORE} }} }} {_MORE} }} }} }}"
+)
+#: Further shipping lines of an order.
+SHIPPING = (
+    "query HeadgateShipping($id: ID!, $after: String) { order(id: $id) { id"
+    f" shippingLines(first: 50, after: $after, includeRemovals: true) {{ nodes {{ {SHIPPING_LINE} }} {_MORE} }} }} }}"
 )
 REFUNDS = (
     "query HeadgateRefunds($ids: [ID!]!, $after: String) { nodes(ids: $ids) { ... on Refund { id"

@@ -97,8 +97,8 @@ def share(entity: str) -> float:
 async def whole(shopify: Shopify, entity: str, node: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
     """The lines of an object and all its children, however many pages these have."""
     if entity == "inventory":
-        for level in node["inventoryLevels"]["nodes"]:
-            yield dict(level)
+        async for level in _all_levels(shopify, node):
+            yield level
         return
     for line in flatten.lines(node):
         yield line
@@ -120,6 +120,14 @@ async def _rest_of_order(shopify: Shopify, node: Mapping[str, Any]) -> AsyncIter
         for line in again["lineItems"]["nodes"]:
             yield {**line, "__parentId": node["id"]}
         after = flatten.more(again, "lineItems")
+    after = flatten.more(node, "shippingLines")
+    while after:
+        found = (await shopify.query(documents.SHIPPING, {"id": node["id"], "after": after}))["order"]
+        if not found:
+            return
+        for line in found["shippingLines"]["nodes"]:
+            yield {**line, "__parentId": node["id"]}
+        after = flatten.more(found, "shippingLines")
     unread = any(flatten.more(one, "sales") for one in (node.get("agreements") or {}).get("nodes", ()))
     if unread or flatten.more(node, "agreements"):
         async for line in _ledger(shopify, node["id"]):
@@ -171,9 +179,28 @@ async def _levels(shopify: Shopify, product: Mapping[str, Any]) -> AsyncIterator
     items = [one.get("inventoryItem") or {} for one in (product.get("variants") or {}).get("nodes", ())]
     wide = [item["id"] for item in items if flatten.more(item, "inventoryLevels")]
     for item in wide:
-        (found,) = (await shopify.query(documents.NODES["inventory"], {"ids": [item]}))["nodes"]
-        for level in found["inventoryLevels"]["nodes"] if found else ():
+        (found,) = (await shopify.query(documents.NODES["inventory"], {"ids": [item], "after": None}))[
+            "nodes"
+        ]
+        if found:
+            async for level in _all_levels(shopify, found):
+                yield level
+
+
+async def _all_levels(shopify: Shopify, item: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    """Stock of one item at all locations, from the first page of them on."""
+    while True:
+        for level in item["inventoryLevels"]["nodes"]:
             yield dict(level)
+        after = flatten.more(item, "inventoryLevels")
+        if not after:
+            return
+        (again,) = (await shopify.query(documents.NODES["inventory"], {"ids": [item["id"]], "after": after}))[
+            "nodes"
+        ]
+        if not again:
+            return
+        item = again
 
 
 async def refund_lines(
