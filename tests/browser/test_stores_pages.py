@@ -421,9 +421,9 @@ async def test_orders_are_searched_chosen_sorted_and_paged(place: Place) -> None
 async def test_people_goods_and_stock_are_found(place: Place) -> None:
     db, this = place.db, place.connection
     person = await db.fetch_one(
-        "select c.first_name, c.last_name, c.email, count(*) as orders from public.shop_customers c"
+        "select c.shopify_id, c.first_name, c.last_name, c.email, count(*) as orders from public.shop_customers c"
         " join public.shop_orders o on o.connection_id = c.connection_id and o.customer_id = c.shopify_id"
-        " where c.connection_id = %s and c.email is not null group by 1, 2, 3 order by 4 desc limit 1",
+        " where c.connection_id = %s and c.email is not null group by 1, 2, 3, 4 order by 5 desc limit 1",
         (this,),
     )
     variant = await db.fetch_one(
@@ -434,6 +434,12 @@ async def test_people_goods_and_stock_are_found(place: Place) -> None:
     )
     assert person and variant
     full = f"{person['first_name']} {person['last_name']}"
+    store = place.simulator.outlet.shop
+    bought = [
+        one for one in store.orders
+        if one.customer is not None and store.numbers.make(one.customer) == person["shopify_id"]
+    ]  # fmt: skip
+    days = ledger.daily(bought, store.options.timezone).values()
     async with place.visit(OWNER) as browser:
         page = browser.page
         for words in (full, person["email"]):
@@ -441,7 +447,10 @@ async def test_people_goods_and_stock_are_found(place: Place) -> None:
             await page.fill("input[type=search]", words)
             await until(browser, "document.querySelectorAll('main tbody tr').length === 1")
             assert await rows(browser) == [full]
-        await page.click("td >> text=Orders")
+        assert figure(await page.inner_text("tbody td:last-child strong")) == sum(day.total for day in days)
+        placed = sum(day.orders for day in days)
+        assert await page.inner_text("tbody td:nth-last-child(2)") == f"{placed} order{'s' * (placed != 1)}"
+        await page.click("td a.name:visible")
         await page.wait_for_selector("text=Orders of one customer")
         assert len(await rows(browser)) == min(25, person["orders"])
         await go(browser, "stores/orders")

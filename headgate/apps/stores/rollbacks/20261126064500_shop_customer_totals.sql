@@ -1,0 +1,1 @@
+drop view public.shop_customer_totals;
