@@ -43,7 +43,7 @@ def _require(ok: bool, code: str, message: str, hint: str | None = None) -> None
 class Page:
     """One bounded piece of a source, promoted in one transaction.
 
-    `rows`: mappings, or the bytes of JSON lines (one object per line; never parsed in Python).
+    `rows`: mappings, or the bytes of JSON lines (one object per line; of files, a `Parser` may read some).
     `next`: the position after this page (JSON), stored with its rows; `None` leaves the position alone.
     `expected`: how many rows the whole run is expected to see, if the upstream says so; feeds the ETA.
     `meta`: JSON handed to the promote function and to checks. `last`: the run ends with this page, in the
