@@ -1,8 +1,8 @@
 """Files of JSON lines, in chunks of about 8 MB: several promoters stage at once and promote strictly in turn.
 
 Parsing the lines is PostgreSQL's work (or that of the source's parser) and the dear part, so staging runs in parallel,
-and so does what an application can prepare of promoting; promoting in the order of the file makes the last line win without any guard, and keeps the
-cursor a plain byte offset to resume from.
+and so does what an application can prepare of promoting; promoting in the order of the file makes the last line win
+without any guard, and keeps the cursor a plain byte offset to resume from.
 """
 
 from __future__ import annotations
