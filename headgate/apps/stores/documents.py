@@ -158,17 +158,26 @@ REFUNDS = (
     + _bags("priceSet", "subtotalSet", "totalTaxSet")
     + f" }} {_MORE} }} }} }} }}"
 )
-COUNTS = {
-    name: f"query HeadgateCount($query: String) {{ {name}Count(limit: null, query: $query) {{ count precision }} }}"
-    for name in ("orders", "customers", "products")
+#: The lists of all objects of an entity.
+_LISTS = {
+    "orders": "orders",
+    "customers": "customers",
+    "products": "products",
+    "variants": "productVariants",
 }
+COUNTS = {
+    name: f"query HeadgateCount($query: String) {{ {root}Count(limit: null, query: $query) {{ count precision }} }}"
+    for name, root in _LISTS.items()
+}
+#: Whether variants are there, and whose they are.
+VARIANTS = "query HeadgateVariants($ids: [ID!]!) { nodes(ids: $ids) { ... on ProductVariant { id product { id } } } }"
 #: Numbers only, to find what was deleted without a word.
 IDS = {
     name: (
-        f"query HeadgateIds($after: String) {{ {name}(first: 250, after: $after, sortKey: ID)"
+        f"query HeadgateIds($after: String) {{ {name}: {root}(first: 250, after: $after, sortKey: ID)"
         f" {{ nodes {{ id }} {_MORE} }} }}"
     )
-    for name in ("orders", "customers", "products")
+    for name, root in _LISTS.items()
 }
 
 _OPERATION = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from headgate.apps.stores import changes, paging
+from headgate.apps.stores import changes, paging, variants
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.means import Means
 from headgate.apps.stores.tokens import ShopRefused
@@ -100,12 +100,15 @@ class Reader:
             entity: await truly_gone(self.ctx, self.shopify, entity, numbers)
             for entity, numbers in gone.items()
         }
+        without = await variants.lost(self.ctx, self.shopify, self.connections, lines)
         missed = {(entity, one) for entity, numbers in gone.items() for one in numbers}
         seen = [one for one in batch if (one.entity, one.id) not in missed]
         unseen = [one for one in batch if (one.entity, one.id) in missed]
         async with self.ctx.transaction() as conn:
             for connection in self.connections:
                 await _apply(conn, connection, lines, read_at)
+            await variants.drop(conn, without)
+            for connection in self.connections:
                 for entity, numbers in lost.items():
                     for which in numbers:
                         await changes.delete(conn, connection, _KIND[entity], which)

@@ -134,6 +134,7 @@ select case %(entity)s
     when 'orders' then (select count(*) from public.shop_orders
                         where connection_id = %(connection)s and created_at >= coalesce(%(since)s, '-infinity'::timestamptz))
     when 'customers' then (select count(*) from public.shop_customers where connection_id = %(connection)s)
+    when 'variants' then (select count(*) from public.shop_variants where connection_id = %(connection)s)
     else (select count(*) from public.shop_products where connection_id = %(connection)s) end as rows
 
 -- name: local_ids
@@ -141,7 +142,13 @@ select shopify_id from (
     select shopify_id, created_at, 'orders' as entity from public.shop_orders where connection_id = %(connection)s
     union all select shopify_id, null, 'customers' from public.shop_customers where connection_id = %(connection)s
     union all select shopify_id, null, 'products' from public.shop_products where connection_id = %(connection)s
+    union all select shopify_id, null, 'variants' from public.shop_variants where connection_id = %(connection)s
 ) l where entity = %(entity)s and (created_at is null or created_at >= coalesce(%(since)s, '-infinity'::timestamptz))
+
+-- name: other_variants
+-- Variants here of products that were read whole, but for those that were read with them.
+select connection_id, shopify_id from public.shop_variants
+where connection_id = any (%(connections)s) and product_id = any (%(products)s) and shopify_id <> all (%(variants)s)
 
 -- name: untied
 select o as id from stores.untied(%(connection)s, %(limit)s) o

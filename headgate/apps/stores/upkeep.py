@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from headgate.apps.stores import documents, paging
+from headgate.apps.stores import documents, paging, variants
 from headgate.apps.stores.bulk_jobs import conclude_later, lane, resume_later
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.connect import sync_later
@@ -115,8 +115,10 @@ async def catch_up(ctx: JobContext, shopify: Shopify, entity: str) -> int:
     try:
         async for lines in paging.changed(shopify, entity, position - OVERLAP):
             newest = max((one for one in map(_updated, lines) if one is not None), default=position)
+            gone = await variants.lost(ctx, shopify, [shopify.id], lines)
             async with ctx.transaction() as conn:
                 written += await paging.apply_in(conn, shopify.id, lines, read_at)
+                await variants.drop(conn, gone)
                 await conn.execute(Q.move_position, {**params, "to": newest})
             read_at = paging.reading()
     except Denied as error:
@@ -153,6 +155,7 @@ def reconcile(services: Services) -> Handler:
             await catch_up(ctx, shopify, entity)
             moved = any(_moved(one) for one in operations if one["entity"] == entity)
             findings += await compare(ctx, shopify, entity, whole=moved)
+        findings += await compare_variants(ctx, shopify)
         untied = await ctx.db.fetch_all(Q.untied, {"connection": shopify.id, "limit": AGAIN})
         await read_again(ctx, shopify, "orders", [row["id"] for row in untied])
         await read_refunds(ctx, shopify)
@@ -199,14 +202,35 @@ async def compare(
     return [{"what": entity, "why": f"Shopify counts {told}, {left} are here"}]
 
 
+async def compare_variants(ctx: JobContext, shopify: Shopify) -> list[dict[str, Any]]:
+    """The same for variants, which come and go with their products; a bulk file cannot take one away."""
+    params = {"connection": shopify.id, "entity": "variants", "since": None}
+    try:
+        if await paging.count(shopify, "variants") == await ctx.db.fetch_value(Q.local_count, params):
+            return []
+        theirs = await paging.all_ids(shopify, "variants")
+        ours = {row["shopify_id"] for row in await ctx.db.fetch_all(Q.local_ids, params)}
+        gone = await variants.missing(shopify, sorted(ours - theirs))
+        async with ctx.transaction() as conn:
+            await variants.drop(conn, [(shopify.id, one) for one in sorted(gone)])
+        await read_again(ctx, shopify, "products", await variants.products_of(shopify, sorted(theirs - ours)))
+    except Denied:
+        return []  # the comparison of products says so
+    still = theirs - {row["shopify_id"] for row in await ctx.db.fetch_all(Q.local_ids, params)}
+    left = len(still) - len(await variants.missing(shopify, sorted(still)))
+    return [{"what": "variants", "why": f"{left} of {len(theirs)} are not here"}] if left else []
+
+
 async def read_again(ctx: JobContext, shopify: Shopify, entity: str, ids: list[int]) -> None:
     """Read objects by number; those that are gone are deleted here too."""
     read_at = paging.reading()
     async for gone, lines in paging.single(shopify, entity, ids):
         lost = await truly_gone(ctx, shopify, entity, gone)
+        without = await variants.lost(ctx, shopify, [shopify.id], lines)
         async with ctx.transaction() as conn:
             if lines:
                 await paging.apply_in(conn, shopify.id, lines, read_at)
+            await variants.drop(conn, without)
             for one in lost:
                 params = {"connection": shopify.id, "kind": _ONE[entity], "id": one}
                 await conn.execute(Q.apply_delete, params)

@@ -258,6 +258,17 @@ class Live:
         shop.tell("products/update", payloads.product_body(shop, made))
         return index
 
+    def remove_variant(self, *, product: int) -> int:
+        """A product's last variant is taken away; its number. No webhook tells of it but the product's own."""
+        shop, found = self.shop, self.shop.products.get(product)
+        if found is None or len(found.variants) < 2:
+            raise ValueError("there is no such product, or it has one variant only")
+        gone, at = found.variants[-1], max(shop.now(), found.updated_at + 1)
+        made = replace(found, variants=found.variants[:-1], updated_at=at)
+        shop.products.put(product, made)
+        shop.tell("products/update", payloads.product_body(shop, made))
+        return shop.variant_id(gone.key)
+
     def delete_product(self) -> int | None:
         """A product is deleted; orders keep their lines."""
         shop, index = self.shop, self._pick(self.shop.products)
