@@ -21,7 +21,7 @@ _PLAIN = r'[^"\\\x00-\x1f]*'
 _TEXT = rf'(?:null|"({_PLAIN}(?:\\["\\/bfnrt]{_PLAIN})*)")'
 _TIME = r'(?:null|"([-+:.TZ\d]+)")'
 _FLAG = "(?:null|(true|false))"
-_COUNT = r"(?:null|(-?\d{1,18}))"
+_COUNT = r"(?:null|(-?(?:0|[1-9]\d{0,17})))"
 _AMOUNT = r'"(-?\d+(?:\.\d+)?)"'
 #: Quotes and backslashes mean something in an array too: a tag with one is PostgreSQL's to read.
 _TAG = rf'"{_PLAIN}(?:\\/{_PLAIN})*"'
