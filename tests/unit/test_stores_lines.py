@@ -54,6 +54,17 @@ def test_a_row_has_the_line_s_number_and_values_in_the_form_of_copy() -> None:
     assert parsed.rows == {"ready_sales": sale, "ready_shipping_lines": shipping}
 
 
+def test_every_kind_of_sale_and_agreement_is_read() -> None:
+    agreement = {"id": "gid://shopify/RefundAgreement/8", "happenedAt": None, "reason": "REFUND"}
+    parent = {"__parentId": "gid://shopify/Order/9"}
+    lines = [
+        written({**agreement, **parent}),
+        changed(SALE, id="gid://shopify/TipSale/3", __parentId="gid://shopify/RefundAgreement/8"),
+    ]
+    parsed = parse(lines, 1)
+    assert (parsed.lines, set(parsed.rows)) == (2, {"ready_agreements", "ready_sales"})
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -102,17 +102,17 @@ _CHILDREN = {
     ),
     "SalesAgreement": (
         "ready_agreements",
-        _pattern({"id": _gid("SalesAgreement"), "happenedAt": _TIME, "reason": _TEXT}, parent="Order"),
+        _pattern({"id": _gid("[A-Za-z]*Agreement"), "happenedAt": _TIME, "reason": _TEXT}, parent="Order"),
     ),
     "Sale": (
         "ready_sales",
         _pattern(
             {
-                "id": _gid("Sale"), "actionType": _TEXT, "lineType": _TEXT, "quantity": _COUNT, "totalAmount": _BAG,
+                "id": _gid("[A-Za-z]*Sale"), "actionType": _TEXT, "lineType": _TEXT, "quantity": _COUNT, "totalAmount": _BAG,
                 "totalTaxAmount": _BAG, "totalDiscountAmountBeforeTaxes": _BAG, "totalDiscountAmountAfterTaxes": _BAG,
                 "lineItem": _of("LineItem"),
             },
-            parent="SalesAgreement",
+            parent="[A-Za-z]*Agreement",
             may_lack="lineItem",
         ),
     ),
@@ -135,7 +135,7 @@ def parse(lines: Sequence[bytes], first_line: int) -> Parsed:
         if not line.startswith(_BEGIN):
             continue
         kind = line[before : line.find(b"\\", before)]
-        reader = readers.get(kind)
+        reader = readers.get(kind) or readers.get(_family(kind))
         if reader is not None:
             fullmatch, keep = reader
             found = fullmatch(line)
@@ -147,6 +147,11 @@ def parse(lines: Sequence[bytes], first_line: int) -> Parsed:
         rest[at] = b""
         read += 1
     return Parsed(rows={name: b"".join(each) for name, each in rows.items() if each}, rest=rest, lines=read)
+
+
+def _family(kind: bytes) -> bytes:
+    """Sales and agreements have kinds of their own (ProductSale, RefundAgreement) that are all read alike."""
+    return b"Sale" if kind.endswith(b"Sale") else b"SalesAgreement" if kind.endswith(b"Agreement") else b""
 
 
 def _read_order(line: bytes, number: bytes, rows: dict[str, list[bytes]]) -> bool:
