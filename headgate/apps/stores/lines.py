@@ -108,8 +108,8 @@ _CHILDREN = {
         "ready_sales",
         _pattern(
             {
-                "id": _gid("[A-Za-z]*Sale"), "actionType": _TEXT, "lineType": _TEXT, "quantity": _COUNT, "totalAmount": _BAG,
-                "totalTaxAmount": _BAG, "totalDiscountAmountBeforeTaxes": _BAG, "totalDiscountAmountAfterTaxes": _BAG,
+                "id": _gid("[A-Za-z]*Sale"), "actionType": _TEXT, "lineType": _TEXT, "quantity": _COUNT,
+                "totalAmount": _BAG, "totalTaxAmount": _BAG, "totalDiscountAmountBeforeTaxes": _BAG, "totalDiscountAmountAfterTaxes": _BAG,
                 "lineItem": _of("LineItem"),
             },
             parent="[A-Za-z]*Agreement",
