@@ -109,8 +109,8 @@ _CHILDREN = {
         _pattern(
             {
                 "id": _gid("[A-Za-z]*Sale"), "actionType": _TEXT, "lineType": _TEXT, "quantity": _COUNT,
-                "totalAmount": _BAG, "totalTaxAmount": _BAG, "totalDiscountAmountBeforeTaxes": _BAG, "totalDiscountAmountAfterTaxes": _BAG,
-                "lineItem": _of("LineItem"),
+                "totalAmount": _BAG, "totalTaxAmount": _BAG, "totalDiscountAmountBeforeTaxes": _BAG,
+                "totalDiscountAmountAfterTaxes": _BAG, "lineItem": _of("LineItem"),
             },
             parent="[A-Za-z]*Agreement",
             may_lack="lineItem",
