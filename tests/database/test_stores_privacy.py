@@ -267,6 +267,33 @@ async def test_what_was_collected_of_a_person_does_not_stay_for_ever(
         assert row["counts"]["customers"] == 1, "the audit stays"
 
 
+async def test_files_that_nobody_is_at_work_on_do_not_stay(database: Database, tmp_path: Path) -> None:
+    """As of a worker that was killed, whose work another machine has finished, or of a shop that left meanwhile."""
+    brand = await shop.brand(database, shop.someone())
+    made, left = [await shop.connection(database, brand, one) for one in (shop.SHOP, "other.myshopify.com")]
+    settings = {**shop.extras(), "data_dir": tmp_path}
+    for one in (made, left):
+        await database.execute("select stores.begin_sync(%s)", (one,))
+    await database.execute(
+        "update stores.bulk_operations set attempts = 2, finished_at = case entity when 'orders' then now() end"
+    )
+    await database.execute("update stores.connections set state = 'disconnected' where id = %s", (left,))
+    rows = await database.fetch_all("select id, connection_id, entity from stores.bulk_operations")
+    for row in rows:
+        place = staged.folder(settings, row["connection_id"])
+        place.mkdir(parents=True, exist_ok=True)
+        for attempt in (1, 2):
+            (place / staged.name(row["id"], attempt)).write_text(NAME)
+    services = Services(db=database, fetcher=None, app=shop.app, settings=settings)
+    async with workers.working(database, {"stores.inbox_care": webhook_jobs.inbox_care(services)}):
+        await workers.until(database, await workers.add(database, "stores.inbox_care"), "succeeded")
+    assert {one.name for one in staged.files(settings)} == {
+        staged.name(row["id"], 2)
+        for row in rows
+        if row["connection_id"] == made and row["entity"] != "orders"
+    }
+
+
 async def test_request_is_carried_out_once_however_often_it_comes(database: Database, tmp_path: Path) -> None:
     brands: list[UUID] = [await shop.brand(database, shop.someone()) for _ in range(2)]
     live = await shop.connection(database, brands[0])

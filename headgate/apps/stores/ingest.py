@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headgate.apps.stores import paging
+from headgate.apps.stores import paging, staged
 from headgate.apps.stores.bulk_jobs import ATTEMPTS, end, retry_or_give_up
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.completeness import Count, count, judge, unfinished
@@ -70,7 +70,7 @@ def ingest(services: Services) -> Handler:
         if operation is None or operation["finished_at"] or not operation["url"]:
             return
         shopify = await means.shopify(operation["connection_id"])
-        path = means.folder(shopify.id) / f"{operation['id']}-{operation['attempts']}.jsonl"
+        path = means.folder(shopify.id) / staged.name(operation["id"], operation["attempts"])
         work = Work(ctx, means, shopify, operation, path)
         if operation["is_partial"] and not work.last_try:
             await work.ask_again("Shopify delivered part of the result only.")

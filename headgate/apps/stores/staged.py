@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,27 @@ def folder(settings: Mapping[str, Any], connection_id: int) -> Path:
     """The folder of a connection's downloaded files; it may not exist. `settings` as a job's Services has them."""
     data_dir = settings.get("data_dir") or Settings().data_dir
     return Path(data_dir) / "stores" / str(connection_id)
+
+
+def name(operation_id: int, attempt: int) -> str:
+    """The name of the file that an operation's attempt has delivered."""
+    return f"{operation_id}-{attempt}.jsonl"
+
+
+def files(settings: Mapping[str, Any]) -> list[Path]:
+    """Every downloaded file on this machine."""
+    place = folder(settings, 0).parent
+    return list(place.glob("*/*.jsonl")) if place.is_dir() else []
+
+
+def remove(listed: Iterable[Path], wanted: Collection[str]) -> None:
+    """Remove files that nobody is at work on; `wanted` names the others.
+
+    List the files before asking who is at work, or a file that begins in between is taken for one that was left.
+    """
+    for one in listed:
+        if one.name not in wanted:
+            one.unlink(missing_ok=True)
 
 
 def erase(settings: Mapping[str, Any], connection_id: int) -> int:

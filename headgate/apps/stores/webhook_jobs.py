@@ -6,11 +6,13 @@ what concerns the connection itself.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from headgate.apps.stores import staged
 from headgate.apps.stores.admin import SHOP, SUBSCRIBE, SUBSCRIPTIONS, UNSUBSCRIBE, Admin
 from headgate.apps.stores.connect import Q as CONNECT
 from headgate.apps.stores.connect import coverage_of, sync_later
@@ -297,7 +299,7 @@ async def _repair(means: Means, connection: Mapping[str, Any], address: str) -> 
 
 
 def inbox_care(services: Services) -> Handler:
-    """The job `stores.inbox_care`: lost jobs again, old bodies and rows away, tokens kept alive."""
+    """The job `stores.inbox_care`: lost jobs again, old bodies, rows and files away, tokens kept alive."""
     means = Means.of(services)
 
     async def handler(ctx: JobContext) -> None:
@@ -305,6 +307,11 @@ def inbox_care(services: Services) -> Handler:
         await ctx.db.execute(Q.forget_bodies, {"days": means.settings.payload_days})
         await ctx.db.execute(Q.forget_rows)
         await ctx.db.execute(Q.forget_collected)
+        listed = await asyncio.to_thread(staged.files, services.settings)
+        if listed:
+            rows = await ctx.db.fetch_all(Q.files_in_use)
+            wanted = {staged.name(row["id"], row["attempts"]) for row in rows}
+            await asyncio.to_thread(staged.remove, listed, wanted)
         await means.tokens.refresh_due()
 
     return handler

@@ -89,5 +89,9 @@ delete from stores.webhook_inbox where received_at < now() - interval '90 days' 
 -- What was collected for a customer is a copy of all that is known of a person; the merchant has had it long enough.
 update stores.gdpr_requests set collected = null where collected is not null and done_at < now() - interval '60 days';
 
+-- name: files_in_use
+select b.id, b.attempts from stores.bulk_operations b join stores.connections c on c.id = b.connection_id
+ where b.finished_at is null and c.state in ('connected', 'error');
+
 -- name: requeue
 select stores.requeue_webhooks();
