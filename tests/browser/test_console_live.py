@@ -135,3 +135,25 @@ async def test_without_realtime_runs_move_by_polling(database: Database, tmp_pat
         known = len(browser.wrong)
         await browser.page.wait_for_timeout(12_000)
         assert len(browser.wrong) <= max(known, 6), browser.wrong
+
+
+async def test_rows_of_this_hour_have_their_bar(database: Database, tmp_path: Path) -> None:
+    """On a new server it is the only one."""
+    await database.execute(SCHEMA)
+    await short_run(database, "first")
+    blue = """() => {
+      const c = document.querySelector('.uplot canvas');
+      const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+      let n = 0;
+      for (let i = 0; i < data.length; i += 4) n += data[i + 3] > 200 && data[i + 2] - data[i] > 80;
+      return n;
+    }"""
+    async with site(database, tmp_path) as at, visiting(at, ADMIN) as browser:
+        await go(browser, "overview")
+        await browser.page.wait_for_selector(".uplot canvas")
+        for _ in range(200):
+            if await browser.page.evaluate(blue) > 500:
+                break
+            await browser.page.wait_for_timeout(50)
+        assert await browser.page.evaluate(blue) > 500
+        assert all("willReadFrequently" in one for one in browser.wrong), browser.wrong

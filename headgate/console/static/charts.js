@@ -111,11 +111,13 @@ function widest(u, values, index, cycle) {
   return Math.max(58, Math.ceil(text) + mine.gap + 6);
 }
 
-/** Bars that stand on their time need half of one's width at both ends. */
+/** Bars that stand on their time need half of one's width at both ends; those that say they begin at it, one's at the end. */
 function room(lines, times, lo, hi) {
-  if (times.length < 2 || !lines.some((line) => line.kind === "bars" && line.align === 0)) return [lo, hi];
-  const half = (times[1] - times[0]) / 2;
-  return [lo - half, hi + half];
+  const placed = lines.filter((line) => line.kind === "bars").map((line) => line.align);
+  if (times.length < 2) return [lo, hi];
+  const step = times[1] - times[0];
+  if (placed.includes(0)) return [lo - step / 2, hi + step / 2];
+  return placed.includes(1) ? [lo, hi + step] : [lo, hi];
 }
 
 function spanOf(lo, hi, zero) {
