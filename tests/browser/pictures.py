@@ -1,8 +1,8 @@
 """The pictures of docs/images that show the console and stores, taken anew from a server that runs.
 
 `headgate up --demo`, `headgate admin create admin@example.com`, then
-`PASSWORD=… python -m tests.browser.pictures http://127.0.0.1:8790 admin@example.com [name …]`. `stores-sync-light` shows a
-sync on its way: press "Sync now" on the page Shops first.
+`PASSWORD=… python -m tests.browser.pictures http://127.0.0.1:8000 admin@example.com [name …]`.
+`stores-sync-light` shows a sync on its way: press "Sync now" on the page Shops first.
 """
 
 from __future__ import annotations
