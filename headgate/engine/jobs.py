@@ -211,11 +211,23 @@ class JobContext:
         The job's end and whatever else the transaction wrote then commit together or not at all. Raises Fenced, and
         the transaction can only roll back, when somebody else owns the job now.
         """
-        value = None if result is None else Jsonb(result)
+        await self._settle(conn, "succeeded", None, None, None if result is None else Jsonb(result))
+
+    async def cancel(self, conn: Connection, reason: str = "") -> None:
+        """Finish the job as cancelled in the transaction of `conn`, with the reason kept; otherwise as `settle` does.
+
+        For a job that is not needed as long as something holds which the transaction has looked at and locked; one
+        that raises Cancel ends a moment later.
+        """
+        await self._settle(conn, "cancelled", "cancelled", log.redact(reason) or None, None)
+
+    async def _settle(
+        self, conn: Connection, outcome: str, code: str | None, error: str | None, result: Jsonb | None
+    ) -> None:
         with fenced(self.job):
             await conn.execute(
                 Q.settle,
-                (self.job.id, self._worker, self.job.attempt, "succeeded", None, None, None, value),
+                (self.job.id, self._worker, self.job.attempt, outcome, None, code, error, result),
             )
         self.settled = True
 

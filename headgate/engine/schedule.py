@@ -22,7 +22,8 @@ class Schedule:
     """A line of the timetable: enqueue a job of `kind` by a cron expression or every so many seconds.
 
     Exactly one of `cron` (five fields, read in `timezone`) and `every_s`. While the job of the tick before waits or
-    runs, a tick adds none. Raises JobError HG307 when it is built wrong.
+    runs, a tick adds none. `at_start`: a tick is due also whenever a worker starts. Raises JobError HG307 when it is
+    built wrong.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Schedule:
     queue: str = "default"
     key: str | None = None
     priority: int = 0
+    at_start: bool = False
 
     def __post_init__(self) -> None:
         if (self.cron is None) == (self.every_s is None) or (self.every_s is not None and self.every_s <= 0):
@@ -60,7 +62,7 @@ def next_tick(
 async def sync_schedules(conn: Connection, schedules: Sequence[Schedule], *, app: str = "") -> None:
     """Make the stored schedules of `app` those given. A schedule whose times did not change keeps its next tick.
 
-    An interval's first tick is due at once; a cron's at its next moment.
+    An interval's first tick is due at once; a cron's at its next moment; one `at_start` at once each time.
     """
     async with conn.transaction():
         row = await (await conn.execute(Q.now)).fetchone()
@@ -69,6 +71,8 @@ async def sync_schedules(conn: Connection, schedules: Sequence[Schedule], *, app
             first = Cron.parse(line.cron, line.timezone).after(now) if line.cron is not None else now
             stored = {**vars(line), "args": dict(line.args), "owner_app": app}
             await conn.execute(Q.put_schedule, (Jsonb(stored), first))
+            if line.at_start:
+                await conn.execute(Q.due_now, (line.name,))
         await conn.execute(Q.drop_schedules, (app, [line.name for line in schedules]))
 
 

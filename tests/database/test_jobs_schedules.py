@@ -88,6 +88,18 @@ async def test_running_worker_fires_schedules(database: Database) -> None:
     assert len(seen) == len(set(seen))
 
 
+async def test_line_at_start_is_due_whenever_a_worker_starts(database: Database) -> None:
+    often = Schedule(name="often", kind="work", every_s=3600)
+    first = Schedule(name="first", kind="care", cron="0 3 1 1 *", at_start=True)
+    for _ in range(2):
+        await sync(database, often, first)
+        await tick(database)
+        await database.execute("update control.jobs set state = 'succeeded'")
+    rows = await database.fetch_all("select kind from control.jobs order by kind")
+    assert [row["kind"] for row in rows] == ["care", "care", "work"]
+    assert await tick(database) == 0, "once each time"
+
+
 async def test_disabled_schedule_does_not_fire(database: Database) -> None:
     await sync(database, Schedule(name="off", kind="x", every_s=1))
     await database.execute("update control.schedules set enabled = false")

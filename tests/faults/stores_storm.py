@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
@@ -18,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, MutableMapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 import httpx
-import uvicorn
 
+from headgate.apps.stores.app import app
 from headgate.apps.stores.connect import Connecting
 from headgate.apps.stores.simulator.options import ShopOptions
 from headgate.apps.stores.simulator.server import CLIENT_ID, CLIENT_SECRET, Simulator
@@ -35,12 +34,24 @@ from headgate.apps.stores.tokens import Tokens
 from headgate.apps.stores.wire import Wire
 from headgate.base import log
 from headgate.db import Database, migrate
+from headgate.engine.jobs import enqueue
 from headgate.testing.database import FULL, TestCluster
 from tests import stores_shop
 from tests.faults.stores_child import POINTS, WAYS
+from tests.faults.stores_ground import Ground, Process, ground
+from tests.faults.stores_watch import (
+    BEGUN,
+    FULL_DATABASE,
+    FULL_DISK,
+    HOLDS,
+    NOTES,
+    OPEN,
+    STUCK,
+    TAKEN_UP,
+    WATCH,
+)
 from tests.stores_sync import Synced
 
-ROOT = Path(__file__).resolve().parents[2]
 #: Every fault of the list by name, with its number. The lower-case ones are Shopify's; the others are ours to make.
 AT_SHOPIFY = (
     "duplicate_webhook", "out_of_order_webhook", "late_webhook", "bad_hmac", "reencoded_body", "webhook_never_sent",
@@ -87,109 +98,6 @@ def faults_of(seed: int) -> list[str]:
     )
 
 
-class Switch:
-    """Several simulators behind one address, told apart by the shop in the path."""
-
-    def __init__(self) -> None:
-        self.simulators: dict[str, Simulator] = {}
-
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            raise RuntimeError("HTTP only")
-        found = self._of(str(scope["path"]))
-        if found is None:
-            await send({"type": "http.response.start", "status": 404, "headers": []})
-            await send({"type": "http.response.body", "body": b"{}"})
-            return
-        await found(scope, receive, send)
-
-    def _of(self, path: str) -> Simulator | None:
-        if path.startswith("/_bulk/"):
-            token = path.removeprefix("/_bulk/").removesuffix(".jsonl")
-            every = self.simulators.values()
-            return next((s for s in every if any(o.bulk.by_token(token) for o in s.outlets.values())), None)
-        return self.simulators.get(path.lstrip("/").partition("/")[0])
-
-
-@dataclass
-class Process:
-    """A worker's process. Its handle is the kernel's, so that no other process of the same number is ever struck."""
-
-    pid: int
-    name: str
-    handle: int
-
-    def signal(self, number: int) -> bool:
-        """Whether it was there to get it."""
-        try:
-            signal.pidfd_send_signal(self.handle, number)
-        except ProcessLookupError:
-            return False
-        return True
-
-    async def gone(self, timeout_s: float) -> bool:
-        """Wait for its end, at most so long; whether it ended."""
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self.handle, ended.set)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await ended.wait()
-        except TimeoutError:
-            return False
-        finally:
-            loop.remove_reader(self.handle)
-        return True
-
-
-class Nursery:
-    """Starts workers in processes of their own (`tests.faults.stores_child`)."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self._turn = asyncio.Lock()
-
-    async def start(self, order: Mapping[str, Any]) -> Process:
-        """A worker as ordered."""
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("the nursery has no pipes")
-        async with self._turn:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            pid = int(await self._process.stdout.readline())
-        return Process(pid, str(order["name"]), os.pidfd_open(pid))
-
-
-@dataclass
-class Ground:
-    """What many schedules share: a PostgreSQL, an address for all simulators, the nursery."""
-
-    cluster: TestCluster
-    nursery: Nursery
-    switch: Switch
-    url: str
-
-
-@contextlib.asynccontextmanager
-async def ground(cluster: TestCluster) -> AsyncIterator[Ground]:
-    """Everything that schedules need."""
-    switch = Switch()
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(switch, log_level="critical", access_log=False, lifespan="off"))
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.faults.stores_child",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-    )  # fmt: skip
-    try:
-        yield Ground(cluster, Nursery(process), switch, f"http://127.0.0.1:{listener.getsockname()[1]}")
-    finally:
-        process.kill()
-        await process.wait()
-        server.should_exit = True
-        await serving
-
-
 @dataclass
 class Report:
     """What a schedule was and what is wrong after it; nothing may be."""
@@ -200,13 +108,14 @@ class Report:
     struck: list[str] = field(default_factory=list)
     kills: list[str] = field(default_factory=list)
     asked_again: int = 0
+    taken_up: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
         wrong = "; ".join(self.wrong) or "well"
         return (
             f"seed {self.seed} ({self.seconds:.1f} s): {wrong} | ordered {self.faults} | struck {self.struck}"
-            f" | kills {self.kills} | synced again {self.asked_again}"
+            f" | kills {self.kills} | synced again {self.asked_again} | taken up by the timetable {self.taken_up}"
         )
 
 
@@ -216,6 +125,7 @@ class Storm:
     def __init__(self, of: Ground, seed: int, db: Database, folder: Path, patch: str = "") -> None:
         self.ground, self.db, self.folder = of, db, folder
         self.dice = random.Random(f"stores storm {seed}")
+        self.hours = random.Random(f"stores storm {seed} timetable")
         self.report = Report(seed, faults_of(seed))
         self.domain = f"storm-{seed}.myshopify.com"
         zone = self.dice.choice(
@@ -239,6 +149,7 @@ class Storm:
         self.connections: list[int] = []
         self.brands: list[Any] = []
         self.processes: list[Process] = []
+        self.shared_jobs = 0
         self.patch = patch
 
     @property
@@ -252,6 +163,7 @@ class Storm:
         self.ground.switch.simulators[self.domain] = self.simulator
         self.simulator.start()
         try:
+            await self.db.execute(WATCH)
             if self.patch:
                 await self.db.execute(self.patch)
             self.brands = [
@@ -262,6 +174,7 @@ class Storm:
             await self.rage()
             await self.calm()
             self.report.wrong += await self.wrong()
+            self.report.taken_up = await self.db.fetch_value(TAKEN_UP)
         except Exception as error:
             self.report.wrong.append(f"{type(error).__name__}: {error} ({await self.left()})")
         finally:
@@ -270,7 +183,7 @@ class Storm:
                 await process.gone(5)
                 os.close(process.handle)
             del self.ground.switch.simulators[self.domain]
-            self.report.struck = [f"{one['name']}" for one in self.simulator.faults.done] + self.here()
+            self.report.struck = [f"{one['name']}" for one in self.simulator.faults.done] + await self.here()
             await self.simulator.close()
             self.keeper.close()
         self.report.seconds = time.monotonic() - begun
@@ -316,10 +229,9 @@ class Storm:
                 self.simulator.control.order_fault({"fault": "token_expired", **options})
             self.simulator.control.order_fault({"fault": name, **options})
         if self._has("DATABASE_FULL"):
-            until = f"{time.time() + self.dice.uniform(0.3, 1.2):.3f}"
             await self.db.execute(
                 "create function public.storm_full() returns trigger language plpgsql as $$ begin"
-                f" if clock_timestamp() < to_timestamp({until}) then raise exception"
+                f" if nextval('public.storm_full_database') <= {self.dice.randint(2, 8)} then raise exception"
                 " 'could not extend file: No space left on device' using errcode = '53100'; end if;"
                 " return null; end $$"
             )
@@ -329,12 +241,15 @@ class Storm:
                     " for each statement execute function public.storm_full()"
                 )
 
-    def here(self) -> list[str]:
+    async def here(self) -> list[str]:
         """Which of our own faults truly happened."""
         points = {kill.partition("/")[0] for kill in self.report.kills}
-        return [
-            f for f in self.report.faults if f in HERE and _POINT_OF.get(f, "freeze") in (*points, "freeze")
-        ]
+        happened = {name: point in points for name, point in _POINT_OF.items()}
+        happened["TWO_WORKERS"] = self.shared_jobs > 0
+        happened["TWO_BRANDS"] = len(self.connections) > 1
+        happened["DISK_FULL"] = await self.db.fetch_value(FULL_DISK)
+        happened["DATABASE_FULL"] = await self.db.fetch_value(FULL_DATABASE)
+        return [name for name in self.report.faults if happened.get(name)]
 
     async def left(self) -> list[str]:
         """The jobs that have not ended, and why."""
@@ -355,16 +270,29 @@ class Storm:
         )  # those of the list when there is something to cut
         if self._has("TWO_WORKERS"):
             plans.insert(self.dice.randint(0, len(plans)), "freeze")
+        if self._has("DISK_FULL"):
+            plans.insert(self.dice.randint(0, len(plans)), "disk")
         for turn, point in enumerate(plans):
             if self._has("scope_read_all_orders") and turn == min(1, len(plans) - 1):
                 self.outlet.lose_scopes("read_all_orders")
                 self.simulator.faults.done.append({"name": "scope_read_all_orders"})
             if point == "freeze":
                 await self.freeze()
+            elif point == "disk":
+                await self.fill()
             else:
                 await self.kill(point)
             if self.dice.random() < 0.6:
                 self.outlet.live.run(self.dice.randint(1, 6))
+            if self.hours.random() < 0.4:
+                await self.tick()
+        await self.spend()
+
+    async def tick(self) -> None:
+        """Every line of the timetable is due, and fires unless its job of the time before has not ended."""
+        async with self.db.transaction() as conn:
+            for line in app.schedules:
+                await enqueue(conn, line.kind, line.args, unique=f"schedule:{line.name}")
 
     async def start(self, **given: Any) -> Process:
         """Another worker, with the endpoints unless told otherwise."""
@@ -373,8 +301,6 @@ class Storm:
             "url": self.db.url, "settings": self.settings, "data_dir": str(self.folder), "port": self.port,
             "lease_s": LEASE_S, "name": name, **given,
         }  # fmt: skip
-        if self._has("DISK_FULL") and not self.processes:
-            order["file_bytes"] = self.dice.choice((0, 1000, 7000))
         self.processes.append(await self.ground.nursery.start(order))
         return self.processes[-1]
 
@@ -384,9 +310,10 @@ class Storm:
         if point:
             nth = 1 if point in ("submit", "download", "promote") else self.dice.choice((1, 1, 2))
             plan = {"point": point, "nth": nth, "how": self.dice.choice(WAYS), "seed": self.report.seed}
-        if point in _POINT_OF.values() and not await self.db.fetch_value(OPEN):
-            await self.synced(self.connections[0]).begin()  # all was done before the one that is to die came
+        if point in _POINT_OF.values():
+            await self.something_to_do()
         worker = await self.start(kill=plan)
+        await self.awake(worker)
         while_s = self.dice.uniform(0.15, 0.7)
         if self.dice.random() < 0.5:
             await asyncio.sleep(0.1)
@@ -401,13 +328,46 @@ class Storm:
             self.report.kills.append("time")
         await self.bury(worker)
 
+    async def something_to_do(self) -> None:
+        """Bulk operations are open; all may have been done before the one that is to meet them came."""
+        if not await self.db.fetch_value(OPEN):
+            await self.synced(self.connections[0]).begin()
+
+    async def spend(self, within_s: float = 2.5) -> None:
+        """A last worker meets what is ordered and has not struck yet, and is killed wherever it is then."""
+        if not self.simulator.faults.orders:
+            return
+        await self.something_to_do()
+        worker = await self.start()
+        await self.awake(worker)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self.simulator.faults.orders:  # noqa: ASYNC110 requests to the simulator change it
+                    await asyncio.sleep(0.05)
+        worker.signal(signal.SIGKILL)
+        await worker.gone(5)
+        self.report.kills.append("time")
+        await self.bury(worker)
+
+    async def fill(self) -> None:
+        """A worker whose disk is full, until it has noticed."""
+        await self.something_to_do()
+        worker = await self.start(file_bytes=self.dice.choice((0, 500, 2000)))
+        await self.until(FULL_DISK, within_s=6.0)
+        worker.signal(signal.SIGKILL)
+        await worker.gone(5)
+        await self.bury(worker)
+
     async def freeze(self) -> None:
         """A worker stops (SIGSTOP), another has its jobs, then the first goes on with what it held: two at one job."""
+        await self.something_to_do()
         first = await self.start()
-        await asyncio.sleep(self.dice.uniform(0.1, 0.5))
+        await self.until(HOLDS, [first.name], within_s=4.0)
+        await asyncio.sleep(self.dice.uniform(0.0, 0.1))
         first.signal(signal.SIGSTOP)
-        await self.bury(first)
+        self.shared_jobs += await self.bury(first)
         second = await self.start(port=None)
+        await self.awake(second)
         await asyncio.sleep(self.dice.uniform(0.2, 0.4))
         first.signal(signal.SIGCONT)
         await asyncio.sleep(self.dice.uniform(0.1, 0.4))
@@ -417,12 +377,26 @@ class Storm:
             await one.gone(5)
             await self.bury(one)
 
-    async def bury(self, worker: Process) -> None:
-        """Its lease is over, as it would be a little later."""
+    async def awake(self, worker: Process) -> None:
+        """Until it takes jobs, so that a slow machine does not kill workers that have not begun; or it died at once."""
+        if not await self.until(BEGUN, [worker.name], within_s=30.0) and not await worker.gone(0):
+            raise TimeoutError(f"{worker.name} does not begin")
+
+    async def until(self, query: str, values: Sequence[Any] = (), *, within_s: float) -> bool:
+        """Wait until the query gives true, and no longer; whether it did."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not await self.db.fetch_value(query, values):  # noqa: ASYNC110 another process changes it
+                    await asyncio.sleep(0.02)
+                return True
+        return False
+
+    async def bury(self, worker: Process) -> int:
+        """Its lease is over, as it would be a little later; how many jobs it held."""
         await self.db.execute(
             "update control.workers set lease_until = clock_timestamp() where name = %s", [worker.name]
         )
-        await self.db.execute("select control.recover_jobs()")
+        return int(await self.db.fetch_value("select control.recover_jobs()"))
 
     # --- afterwards
     async def calm(self) -> None:
@@ -437,11 +411,11 @@ class Storm:
             await self.connect()
         await self.flush()
         await synced.idle()
-        for kind in ("stores.webhooks_repair", "stores.incremental", "stores.reconcile"):
-            for connection in self.connections:
-                await self.synced(connection).begin(kind)
+        for _ in range(2):  # subscriptions that are repaired tell of nothing that was before them
+            await self.tick()
             await synced.idle()
             await self.flush()
+        await synced.idle()
         for connection in self.connections:
             if await self.overall(connection) != "completed":
                 self.report.asked_again += 1
@@ -482,6 +456,8 @@ class Storm:
             untied = await self.db.fetch_value("select count(*) from stores.untied(%s, 100)", [connection])
             if untied:
                 found.append(f"{untied} orders do not tie")
+        for note in await self.db.fetch_all(NOTES):
+            found.append("operation {operation}: {what} with {kind} {job}".format(**note))
         for what, query in STUCK.items():
             if count := await self.db.fetch_value(query):
                 found.append(f"{count} {what}")
@@ -489,17 +465,6 @@ class Storm:
             rows = await self.db.fetch_all("select kind, error from control.jobs where state = 'failed'")
             found += [f"failed {row['kind']}: {row['error']}" for row in rows]
         return found
-
-
-OPEN = "select exists (select from stores.bulk_operations where finished_at is null)"
-STUCK = {
-    "runs never ended": "select count(*) from stores.sync_runs where state = 'running'",
-    "operations of an open run never ended": "select count(*) from stores.bulk_operations where finished_at is null",
-    "webhooks wait": "select count(*) from stores.webhook_inbox where state = 'received'",
-    "jobs are left": "select count(*) from control.jobs where kind like 'stores.%%'"
-    " and state in ('scheduled', 'ready', 'running')",
-    "privacy requests wait": "select count(*) from stores.gdpr_requests where state <> 'done'",
-}
 
 
 async def weather(of: Ground, seed: int, *, patch: str = "") -> Report:
@@ -512,26 +477,29 @@ async def weather(of: Ground, seed: int, *, patch: str = "") -> Report:
 async def many(first: int, count: int, together: int) -> int:
     """Run schedules, a few at a time; print each that went wrong and the sums. How many went wrong."""
     log.configure(level="critical", json=True)
+    ordered: Counter[str] = Counter()
     struck: Counter[str] = Counter()
     kills: Counter[str] = Counter()
     seconds: list[float] = []
-    bad = 0
+    bad = taken_up = 0
     cluster = await TestCluster.start()
     await cluster.template(FULL, migrate.built_in_sources())
     seeds = iter(range(first, first + count))
     begun = time.monotonic()
 
     async def lane(of: Ground) -> None:
-        nonlocal bad
+        nonlocal bad, taken_up
         for seed in seeds:
             report = await weather(of, seed)
-            struck.update(set(report.struck))
+            ordered.update(report.faults)
+            struck.update(set(report.struck) & set(report.faults))
             kills.update(report.kills)
             seconds.append(report.seconds)
             bad += bool(report.wrong)
-            if report.wrong:
+            taken_up += report.taken_up
+            if report.wrong or report.taken_up:
                 print(report, flush=True)
-            elif len(seconds) % 50 == 0:
+            if len(seconds) % 50 == 0:
                 print(
                     f"{len(seconds)} schedules in {time.monotonic() - begun:.0f} s, {bad} wrong", flush=True
                 )
@@ -544,8 +512,10 @@ async def many(first: int, count: int, together: int) -> int:
         await cluster.stop()
     print(f"{len(seconds)} schedules of seeds {first} to {first + count - 1}: {bad} wrong,"
           f" {sum(seconds) / max(1, len(seconds)):.2f} s each, {time.monotonic() - begun:.0f} s in all")  # fmt: skip
-    print("schedules struck by each fault:", dict(sorted(struck.items())))
+    print("schedules struck by each fault, of those that ordered it:")
+    print("", ", ".join(f"{name} {struck[name]}/{ordered[name]}" for name in ALL))
     print("never struck:", sorted(set(ALL) - set(struck)))
+    print(f"taken up by the timetable, since nobody looked after it: {taken_up}")
     print(f"kills: {sum(kills.values())}:", dict(kills.most_common()))
     return bad
 

@@ -39,7 +39,7 @@ app = App(
         Schedule(name="stores.incremental", kind="stores.incremental", every_s=300.0),
         Schedule(name="stores.reconcile", kind="stores.reconcile", cron="20 3 * * *"),
         Schedule(name="stores.webhooks_repair", kind="stores.webhooks_repair", cron="17 * * * *"),
-        Schedule(name="stores.inbox_care", kind="stores.inbox_care", every_s=60.0),
+        Schedule(name="stores.inbox_care", kind="stores.inbox_care", every_s=60.0, at_start=True),
     ),
     api=api.router,
     screens=SCREENS,

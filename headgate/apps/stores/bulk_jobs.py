@@ -46,13 +46,8 @@ def recent_sync(services: Services) -> Handler:
         async with ctx.transaction() as conn:
             zone = {"connection": connection, "zone": told["ianaTimezone"], "currency": told["currencyCode"]}
             await conn.execute(Q.set_zone, zone)
-            row = await (await conn.execute(Q.begin, {"connection": connection})).fetchone()
-            run = row["run"] if row else None
-            operations = await (await conn.execute(Q.operations, {"run": run})).fetchall()
-            for operation in operations:
-                await resume_later(conn, operation, shop=shopify.shop, delay_s=HEAD_START_S)
-            if not operations:  # the shop left after the last of them and before the end
-                await conclude_later(conn, connection, run, shop=shopify.shop)
+            await conn.execute(Q.begin, {"connection": connection})
+            await take_up(conn, connection, delay_s=HEAD_START_S)
         await _recent(ctx, shopify)
         async with ctx.transaction() as conn:
             await milestone(conn, connection, "recent", "completed")
@@ -160,19 +155,14 @@ async def ingest_later(conn: Connection, operation: Mapping[str, Any], *, shop: 
     )
 
 
-async def resume_later(
-    conn: Connection, operation: Mapping[str, Any], *, shop: str, delay_s: float = 0.0
-) -> None:
-    """Enqueue the job that is an operation's turn, unless there is one: at its beginning, and when one was lost.
+async def take_up(conn: Connection, connection: int | None = None, *, delay_s: float = 0.0) -> int:
+    """Enqueue the job that each open operation lacks, at its beginning and when one was lost; how many were added.
 
-    `delay_s`: for one that Shopify does not have yet.
+    Of one connection, or of all. `delay_s`: for operations that Shopify does not have yet.
     """
-    if not operation["gid"]:
-        await submit_later(conn, operation, shop=shop, delay_s=delay_s)
-    elif operation["state"] in ("downloading", "staged", "verified", "promoted"):
-        await ingest_later(conn, operation, shop=shop)
-    else:
-        await poll_later(conn, operation, shop=shop)
+    cursor = await conn.execute(Q.take_up, {"connection": connection, "delay_s": delay_s})
+    row = await cursor.fetchone()
+    return int(row["added"]) if row else 0
 
 
 async def _submit(ctx: JobContext, shopify: Shopify, operation: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from headgate.apps.stores.bulk_jobs import poll_later
+from headgate.apps.stores.bulk_jobs import take_up
 from headgate.apps.stores.means import Q
 from headgate.apps.stores.topics import DELETES, MERGED, number
 from headgate.db import Connection
@@ -48,6 +48,6 @@ async def _finished(conn: Connection, connection: int, payload: Mapping[str, Any
     if row is None:
         return "the operation is not recorded here (yet); its poll will find out"
     woken = await (await conn.execute(Q.wake_poll, {"unique": str(row["id"])})).fetchone()
-    if woken is None and row["state"] == "running_remote":
-        await poll_later(conn, row, shop=row["shop_domain"])
+    if woken is None:
+        await take_up(conn, connection)
     return "looked at at once"

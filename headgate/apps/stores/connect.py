@@ -17,6 +17,7 @@ from uuid import UUID
 
 from headgate.apps.stores.admin import SHOP, UNINSTALL, Admin
 from headgate.apps.stores.answers import Refusal, not_found
+from headgate.apps.stores.bulk_jobs import take_up
 from headgate.apps.stores.means import HEAD_START_S
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.tokens import Grant, NotConnected, ShopRefused, Tokens
@@ -223,6 +224,8 @@ class Connecting:
         for one in (number, *(sibling["id"] for sibling in siblings if sibling["gained"])):
             await sync_later(conn, one, params["shop"])
         args = {"connection_id": number}
+        # a sync that the shop left in the midst of goes on, even where an older job keeps another from being added
+        await take_up(conn, number, delay_s=HEAD_START_S)
         # what changes before the webhooks are there is read anyway, so that they do not hold up the recent days
         soon = now() + timedelta(seconds=HEAD_START_S)
         await enqueue(conn, "stores.webhooks_repair", args, unique=str(number), priority=10, run_at=soon)

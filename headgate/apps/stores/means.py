@@ -16,7 +16,7 @@ from headgate.apps.stores.wire import Wire
 from headgate.base.settings import Settings
 from headgate.db import Connection, Database, Jsonb
 from headgate.db.queries import load
-from headgate.engine.jobs import Cancel, JobContext
+from headgate.engine.jobs import Cancel, JobContext, Snooze
 from headgate.engine.manifest import App, Handler, Services
 
 Q = load("headgate.apps.stores", "sync.sql")
@@ -26,6 +26,14 @@ OVERLAP = timedelta(minutes=2)
 #: So long after connecting, the recent days have the shop for themselves; a bulk operation takes minutes.
 HEAD_START_S = 1.0
 _wire: ContextVar[Wire] = ContextVar("stores_wire")
+
+
+class NotLive(Cancel):
+    """The job's connection is not connected any more."""
+
+    def __init__(self, connection_id: int) -> None:
+        super().__init__("The shop is not connected any more.")
+        self.connection_id = connection_id
 
 
 @dataclass(frozen=True)
@@ -47,10 +55,10 @@ class Means:
         return cls(services.db, services.app, settings, tokens, data_dir)
 
     async def shopify(self, connection_id: int) -> Shopify:
-        """The Admin API of a connection. Raises Cancel when it is not connected any more."""
+        """The Admin API of a connection. Raises NotLive when it is not connected any more."""
         row = await self.db.fetch_one(Q.connection, {"connection": connection_id})
         if row is None or row["state"] not in ("connected", "error"):
-            raise Cancel("The shop is not connected any more.")
+            raise NotLive(connection_id)
         if (
             row["api_version"] != self.settings.api_version
         ):  # the operator went on to another one since it connected
@@ -64,7 +72,7 @@ class Means:
 
 
 def connected(factory: Callable[[Services], Handler]) -> Callable[[Services], Handler]:
-    """A job whose requests share their connections to the shop; they end with the job."""
+    """A job whose requests share their connections to the shop; they end with the job. It is let go with the shop."""
 
     def made(services: Services) -> Handler:
         settings = StoresSettings.of(services.settings)
@@ -75,6 +83,8 @@ def connected(factory: Callable[[Services], Handler]) -> Callable[[Services], Ha
             before = _wire.set(wire)
             try:
                 await handle(ctx)
+            except NotLive as error:
+                await _let_go(ctx, error)
             finally:
                 _wire.reset(before)
                 await wire.close()
@@ -82,6 +92,17 @@ def connected(factory: Callable[[Services], Handler]) -> Callable[[Services], Ha
         return run
 
     return made
+
+
+async def _let_go(ctx: JobContext, error: NotLive) -> None:
+    """Cancel the job, unless the shop has been connected again meanwhile: whoever did that took the job for a live one
+    and added no other."""
+    async with ctx.transaction() as conn:
+        row = await (await conn.execute(Q.still_live, {"connection": error.connection_id})).fetchone()
+        if row is None or not row["live"]:
+            await ctx.cancel(conn, error.reason)
+            return
+    raise Snooze(0.0, "the shop was connected again")
 
 
 async def milestone(

@@ -13,13 +13,13 @@ from typing import Any
 
 from headgate.apps.stores import changes, paging, variants
 from headgate.apps.stores.client import Denied, Shopify
-from headgate.apps.stores.means import Means
+from headgate.apps.stores.means import Means, NotLive
 from headgate.apps.stores.tokens import ShopRefused
 from headgate.apps.stores.topics import number
 from headgate.apps.stores.upkeep import read_refunds, truly_gone
 from headgate.apps.stores.webhook_jobs import Q
 from headgate.db import Connection, errors
-from headgate.engine.jobs import JobContext, describe, enqueue
+from headgate.engine.jobs import JobContext, Snooze, describe, enqueue
 from headgate.engine.manifest import Handler, Services
 
 #: Webhooks looked at in one go.
@@ -228,8 +228,13 @@ async def _read_rows(ctx: JobContext, means: Means, shop: str, rows: Sequence[Ma
         async with ctx.transaction() as conn:
             await _mark(conn, left, "ignored", "the shop was disconnected meanwhile")
     rows = [row for row in rows if set(row["connection_ids"]) & set(live)]
-    if rows:
-        await Reader(ctx, [await means.shopify(one) for one in live]).read(rows)
+    if not rows:
+        return
+    try:
+        brands = [await means.shopify(one) for one in live]
+    except NotLive:  # of several brands; the others still wait
+        raise Snooze(0.0, "a brand let go of the shop") from None
+    await Reader(ctx, brands).read(rows)
 
 
 async def _wake(ctx: JobContext, shop: str) -> None:

@@ -11,10 +11,12 @@ select id from stores.connections where state in ('connected', 'error') order by
 -- name: begin
 select stores.begin_sync(%(connection)s) as run
 
--- name: operations
--- Also those that Shopify has already: their jobs were cancelled where the shop left in the midst of the run.
-select id, entity, state, attempts, gid from stores.bulk_operations
-where run_id = %(run)s and finished_at is null order by id
+-- name: take_up
+select stores.take_up(%(connection)s, %(delay_s)s) as added
+
+-- name: still_live
+-- Held until the transaction ends: whoever connects the shop again waits, and then sees what was let go.
+select state in ('connected', 'error') as live from stores.connections where id = %(connection)s for share
 
 -- name: operation
 select b.*, r.state as run_state from stores.bulk_operations b join stores.sync_runs r on r.id = b.run_id
@@ -172,31 +174,12 @@ from (select from stores.webhook_inbox
 where shop_domain = %(shop)s and state = 'received' and object_id is not null limit 1) w
 
 -- name: operation_of_gid
-select b.id, b.state, b.attempts, c.shop_domain from stores.bulk_operations b join stores.connections c on c.id = b.connection_id
+select b.id from stores.bulk_operations b
 where b.gid = %(gid)s and b.connection_id = %(connection)s
 
 -- name: wake_poll
 select control.retry_job(id) as state from control.jobs
 where kind = 'stores.poll_bulk' and unique_key like %(unique)s || ':%%' and state = 'scheduled'
-
--- name: stuck
--- Operations that no job looks after, whatever became of it.
-select b.id, b.entity, b.attempts, b.gid, b.state, c.shop_domain
-from stores.bulk_operations b join stores.connections c on c.id = b.connection_id and c.state in ('connected', 'error')
-where b.finished_at is null and b.updated_at < now() - make_interval(secs => %(older_s)s)
-  and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running') and j.kind like 'stores.%%'
-                  and j.args ->> 'operation_id' = b.id::text)
-
--- name: unconcluded
--- Runs whose operations have all ended, and that no job is going to end.
-select r.id, r.connection_id, c.shop_domain
-from stores.sync_runs r join stores.connections c on c.id = r.connection_id and c.state in ('connected', 'error')
-where r.state = 'running' and r.kind = 'full'
-  and not exists (select from stores.bulk_operations b where b.run_id = r.id
-                  and (b.finished_at is null or b.finished_at > now() - make_interval(secs => %(older_s)s)))
-  and not exists (select from control.jobs j where j.state in ('scheduled', 'ready', 'running')
-                  and j.kind in ('stores.recent_sync', 'stores.refund_details', 'stores.reconcile')
-                  and j.args ->> 'connection_id' = c.id::text)
 
 -- name: unbegun
 -- Shops that connected, and whose first sync nobody is going to begin.

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headgate.apps.stores import documents, paging, variants
-from headgate.apps.stores.bulk_jobs import conclude_later, lane, resume_later
+from headgate.apps.stores.bulk_jobs import lane, take_up
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.connect import sync_later
 from headgate.apps.stores.means import ENTITIES, OVERLAP, Means, Q, milestone
@@ -79,19 +79,13 @@ def incremental(services: Services) -> Handler:
 
 async def revive(ctx: JobContext, *, older_s: float = 120.0) -> int:
     """Jobs for what nobody looks after, as when a job failed for good: bulk operations, runs whose operations have all
-    ended, shops whose first sync has not begun; how many."""
-    given = {"older_s": older_s}
+    ended, shops that connected `older_s` ago and whose first sync has not begun; how many."""
     async with ctx.transaction() as conn:
-        rows = await (await conn.execute(Q.stuck, given)).fetchall()
-        for row in rows:
-            await resume_later(conn, row, shop=row["shop_domain"])
-        ended = await (await conn.execute(Q.unconcluded, given)).fetchall()
-        for row in ended:
-            await conclude_later(conn, row["connection_id"], row["id"], shop=row["shop_domain"])
-        unbegun = await (await conn.execute(Q.unbegun, given)).fetchall()
+        added = await take_up(conn)
+        unbegun = await (await conn.execute(Q.unbegun, {"older_s": older_s})).fetchall()
         for row in unbegun:
             await sync_later(conn, row["id"], row["shop_domain"])
-    return len(rows) + len(ended) + len(unbegun)
+    return added + len(unbegun)
 
 
 async def _for_each(ctx: JobContext, means: Means, kind: str) -> None:
@@ -148,6 +142,8 @@ def reconcile(services: Services) -> Handler:
         if run is not None:
             busy = await ctx.db.fetch_value(Q.open_operations, {"run": run})
             if busy:
+                async with ctx.transaction() as conn:
+                    await take_up(conn, shopify.id)
                 raise Snooze(5.0, "the sync is under way")
         operations = await ctx.db.fetch_all(Q.operations_of, {"run": run}) if run is not None else []
         findings: list[dict[str, Any]] = []
@@ -280,6 +276,9 @@ async def _conclude(
             await conn.execute(Q.end_run, {"run": run, "state": state, "missing": Jsonb(missing)})
         await conn.execute(Q.end_recent, {"connection": shopify.id})
         await ctx.settle(conn)
+        await take_up(
+            conn, shopify.id
+        )  # a sync that began and ended its operations meanwhile found this job in its way
 
 
 def _sentence(report: Mapping[str, Any], missing: list[dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from headgate.apps.stores import staged
 from headgate.apps.stores.admin import SHOP, SUBSCRIBE, SUBSCRIPTIONS, UNSUBSCRIBE, Admin
+from headgate.apps.stores.bulk_jobs import take_up
 from headgate.apps.stores.connect import Q as CONNECT
 from headgate.apps.stores.connect import coverage_of, sync_later
 from headgate.apps.stores.settings import StoresSettings
@@ -299,10 +300,15 @@ async def _repair(means: Means, connection: Mapping[str, Any], address: str) -> 
 
 
 def inbox_care(services: Services) -> Handler:
-    """The job `stores.inbox_care`: lost jobs again, old bodies, rows and files away, tokens kept alive."""
+    """The job `stores.inbox_care`: lost jobs again, of webhooks and of syncs; old bodies, rows and files away, tokens
+    kept alive. Its result says how many jobs of syncs were lost: `{"taken_up": …}`."""
     means = Means.of(services)
 
     async def handler(ctx: JobContext) -> None:
+        async with ctx.transaction() as conn:
+            taken_up = await take_up(conn)
+        if taken_up:
+            ctx.log.warning("syncs without a job taken up", jobs=taken_up)
         await ctx.db.execute(Q.requeue)
         await ctx.db.execute(Q.forget_bodies, {"days": means.settings.payload_days})
         await ctx.db.execute(Q.forget_rows)
@@ -313,5 +319,6 @@ def inbox_care(services: Services) -> Handler:
             wanted = {staged.name(row["id"], row["attempts"]) for row in rows}
             await asyncio.to_thread(staged.remove, listed, wanted)
         await means.tokens.refresh_due()
+        await ctx.finish(result={"taken_up": taken_up})
 
     return handler

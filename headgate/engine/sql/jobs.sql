@@ -91,5 +91,8 @@ select control.fire_schedule(%s, %s, %s) as fired;
 -- name: put_schedule
 select control.put_schedule(%s, %s);
 
+-- name: due_now
+update control.schedules set next_at = least(next_at, clock_timestamp()) where name = %s;
+
 -- name: drop_schedules
 select control.drop_schedules(%s, %s) as dropped;

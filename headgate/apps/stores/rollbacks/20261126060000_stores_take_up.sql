@@ -1,0 +1,1 @@
+drop function stores.take_up(bigint, double precision);
