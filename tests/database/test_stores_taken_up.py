@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -23,6 +23,9 @@ from headgate.engine.schedule import sync_schedules, tick
 from tests.stores_sync import Synced, shop, working
 
 LIVE = "state in ('scheduled', 'ready', 'running')"
+RECENT = "stores.recent_sync"
+#: It has looked for what to begin.
+SYNCING = "select exists (select from control.jobs where kind = 'stores.recent_sync' and state = 'succeeded')"
 #: What a job may leave behind when it is cancelled by hand or fails for good: the row, and the kind that takes it up.
 LEFT = {
     "never asked for": ("state = 'queued'", "stores.bulk_orders"),
@@ -60,6 +63,13 @@ async def begun(synced: Synced, change: str = "state = 'queued'") -> int:
             f"update stores.bulk_operations set {change} where entity = 'orders' returning id"
         )
     )
+
+
+async def until(db: Database, query: str, values: Sequence[Any] = ()) -> None:
+    """Wait until the query gives true."""
+    async with asyncio.timeout(30):
+        while not await db.fetch_value(query, values):  # noqa: ASYNC110 a job changes it
+            await asyncio.sleep(0.02)
 
 
 async def taken(synced: Synced) -> int:
@@ -131,12 +141,8 @@ async def test_worker_that_starts_takes_up_what_is_nobodys(database: Database) -
             await sync_schedules(conn, app.schedules, app="stores")
         await tick(database)
         async with working(synced):
-            async with asyncio.timeout(20):
-                while not await database.fetch_value(  # noqa: ASYNC110 a job changes it
-                    "select exists (select from control.jobs where args ->> 'operation_id' = %s)",
-                    [str(operation)],
-                ):
-                    await asyncio.sleep(0.02)
+            given = "select exists (select from control.jobs where args ->> 'operation_id' = %s)"
+            await until(database, given, [str(operation)])
         told = "select result from control.jobs where kind = 'stores.inbox_care' order by id desc limit 1"
         assert await database.fetch_value(told) == {"taken_up": 1}
 
@@ -152,12 +158,7 @@ async def test_job_that_a_dead_worker_holds_is_the_only_one(database: Database) 
         await synced.begin()
         await database.execute("update control.jobs set run_at = now() where state = 'scheduled'")
         async with working(synced):
-            async with asyncio.timeout(20):
-                while not await database.fetch_value(  # noqa: ASYNC110 a job changes it
-                    "select exists (select from control.jobs where kind = 'stores.recent_sync'"
-                    " and state = 'succeeded')"
-                ):
-                    await asyncio.sleep(0.02)
+            await until(database, SYNCING)
         rows = await database.fetch_all(
             "select unique_key from control.jobs where args ->> 'operation_id' = %s and kind = 'stores.bulk_orders'",
             [str(operation)],
@@ -182,8 +183,10 @@ async def test_operation_on_its_way_from_job_to_job_is_left_alone(database: Data
 
 
 @contextlib.asynccontextmanager
-async def leaving(monkeypatch: pytest.MonkeyPatch, synced: Synced) -> AsyncIterator[None]:
-    """The shop is gone when a job looks, and is connected again before that job has ended."""
+async def leaving(
+    monkeypatch: pytest.MonkeyPatch, synced: Synced, *, during: str = "select true"
+) -> AsyncIterator[None]:
+    """The shop is gone when a job looks, and is connected again, `during` comes true, before that job has ended."""
     real = Means.shopify
     once: list[int] = []
 
@@ -194,6 +197,7 @@ async def leaving(monkeypatch: pytest.MonkeyPatch, synced: Synced) -> AsyncItera
             if not once:
                 once.append(connection)
                 await reconnected(synced)
+                await until(synced.db, during)
             raise
 
     monkeypatch.setattr(Means, "shopify", shopify)
@@ -202,17 +206,17 @@ async def leaving(monkeypatch: pytest.MonkeyPatch, synced: Synced) -> AsyncItera
     assert once
 
 
-@pytest.mark.parametrize("kind", ["stores.bulk_orders", "stores.recent_sync"])
+@pytest.mark.parametrize("kind", ["stores.bulk_orders", RECENT])
 async def test_shop_that_comes_back_while_its_job_is_cancelled_goes_on(
     database: Database, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     async with shop(database) as synced:
-        if kind == "stores.recent_sync":
+        if kind == RECENT:
             await synced.begin()
         else:
             await begun(synced)
             await taken(synced)
-        async with leaving(monkeypatch, synced):
+        async with leaving(monkeypatch, synced, during="select true" if kind == RECENT else SYNCING):
             await synced.settled()
         assert await synced.differences() == []
         assert (
@@ -242,7 +246,11 @@ async def test_reconciliation_in_the_way_of_a_sync_is_followed_by_another(
 
         async def settled(ctx: JobContext, conn: Connection, result: Any = None) -> None:
             if ctx.job.kind == "stores.reconcile" and not once:
-                once.append(await begun(synced, "state = 'completed', finished_at = now()"))
+                once.append(1)
+                await database.execute(
+                    "insert into stores.sync_runs (connection_id, kind) values (%s, 'full')",
+                    [synced.connection],
+                )
             await settle(ctx, conn, result)
 
         monkeypatch.setattr(JobContext, "settle", settled)

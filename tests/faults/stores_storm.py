@@ -29,6 +29,7 @@ import httpx
 from headgate.apps.stores.app import app
 from headgate.apps.stores.connect import Connecting
 from headgate.apps.stores.simulator.options import ShopOptions
+from headgate.apps.stores.simulator.oracle import ids
 from headgate.apps.stores.simulator.server import CLIENT_ID, CLIENT_SECRET, Simulator
 from headgate.apps.stores.tokens import Tokens
 from headgate.apps.stores.wire import Wire
@@ -37,6 +38,7 @@ from headgate.db import Database, migrate
 from headgate.engine.jobs import enqueue
 from headgate.testing.database import FULL, TestCluster
 from tests import stores_shop
+from tests.faults import stores_twin
 from tests.faults.stores_child import POINTS, WAYS
 from tests.faults.stores_ground import Ground, Process, ground
 from tests.faults.stores_watch import (
@@ -436,7 +438,8 @@ class Storm:
 
     def synced(self, connection: int) -> Synced:
         """The helper of other tests over one connection."""
-        return Synced(self.db, self.simulator, connection, self.settings, self.folder)
+        given = stores_shop.extras(**self.settings) | {"data_dir": str(self.folder)}
+        return Synced(self.db, self.simulator, connection, given, self.folder)
 
     async def overall(self, connection: int) -> str:
         """`overall_status` as the status has it."""
@@ -448,7 +451,7 @@ class Storm:
         found: list[str] = []
         for connection in self.connections:
             synced = self.synced(connection)
-            found += await synced.differences()
+            found += await synced.differences() + await stores_twin.tombstones(synced, ids(self.outlet.shop))
             if (state := await self.overall(connection)) != "completed":
                 told = await self.db.fetch_value("select stores.shop_status(%s)", [connection])
                 why = [m["error"] for m in told["milestones"] if m["error"]]
@@ -456,6 +459,7 @@ class Storm:
             untied = await self.db.fetch_value("select count(*) from stores.untied(%s, 100)", [connection])
             if untied:
                 found.append(f"{untied} orders do not tie")
+        found += await self.beside_its_twin()
         for note in await self.db.fetch_all(NOTES):
             found.append("operation {operation}: {what} with {kind} {job}".format(**note))
         for what, query in STUCK.items():
@@ -464,6 +468,14 @@ class Storm:
         if not CUT_OFF & set(self.report.faults):
             rows = await self.db.fetch_all("select kind, error from control.jobs where state = 'failed'")
             found += [f"failed {row['kind']}: {row['error']}" for row in rows]
+        return found
+
+    async def beside_its_twin(self) -> list[str]:
+        """Each connection's rows, column by column, against the shop as it is now."""
+        other = await stores_twin.twin(self.synced(self.connections[0]))
+        found: list[str] = []
+        for connection in self.connections:
+            found += await stores_twin.differences(self.synced(connection), other)
         return found
 
 
