@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 from headgate.apps.stores.connect import Q as CONNECT
+from headgate.apps.stores.simulator.wire import Answer
 from headgate.db import Database, Jsonb
 from tests import stores_sync
 
@@ -125,3 +127,25 @@ async def test_milestone_of_what_was_denied_for_a_while_is_mended(database: Data
         await synced.begin("stores.incremental")
         await synced.settled()
         assert set((await synced.milestones()).values()) == {"completed"}
+
+
+async def test_a_shop_that_is_closed_says_so_until_it_opens_again(database: Database) -> None:
+    """As one that is frozen (402) or locked (423): what is here grows old, and the status must not say `completed`."""
+    async with stores_sync.shop(database, orders=5) as synced:
+        await synced.begin()
+        await synced.settled()
+        serve = synced.simulator._graphql
+        synced.simulator._graphql = lambda *_: Answer(402, b'{"errors":"Unavailable Shop"}')  # type: ignore[method-assign]
+        overall = "select stores.shop_status(%s) ->> 'overall_status'"
+        async with stores_sync.working(synced):
+            await synced.begin("stores.incremental")
+            async with asyncio.timeout(30):
+                while await database.fetch_value(overall, (synced.connection,)) != "error":  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        row = await database.fetch_one("select state, error from stores.connections")
+        assert row is not None and row["state"] == "error" and "402" in row["error"]
+        synced.simulator._graphql = serve  # type: ignore[method-assign]
+        await synced.settled()
+        row = await database.fetch_one("select state, error from stores.connections")
+        assert row == {"state": "connected", "error": None}
+        assert await database.fetch_value(overall, (synced.connection,)) == "completed"

@@ -112,3 +112,19 @@ async def test_recent_days_that_were_given_up_do_not_leave_the_status_syncing(da
         await synced.begin("stores.reconcile")
         await synced.settled()
         assert set((await synced.milestones()).values()) == {"completed"}
+
+
+async def test_a_file_that_cannot_be_kept_says_why_and_comes_when_it_can(database: Database) -> None:
+    async with stores_sync.shop(database, orders=5) as synced:
+        in_the_way = synced.folder / "stores"  # as a full disk, for whoever may write everywhere
+        in_the_way.touch()
+        await synced.begin()
+        told = "select error from public.shop_milestones where label = 'orders'"
+        async with stores_sync.working(synced), asyncio.timeout(40):
+            while not (error := await database.fetch_value(told)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert "cannot be kept here" in error and str(synced.folder) not in error
+        in_the_way.unlink()
+        await synced.settled()
+        assert await database.fetch_value(told) is None
+        assert set((await synced.milestones()).values()) == {"completed"}

@@ -267,6 +267,28 @@ async def test_what_was_collected_of_a_person_does_not_stay_for_ever(
         assert row["counts"]["customers"] == 1, "the audit stays"
 
 
+async def test_request_that_names_nobody_erases_nothing(database: Database, tmp_path: Path) -> None:
+    made = await shop.connection(database, await shop.brand(database, shop.someone()))
+    await people(database, made)
+    letters = [
+        f'{{"id":"gid:\\/\\/shopify\\/Customer\\/{CUSTOMER}"}}',
+        f'{{"orders":[{ORDER},7]}}',
+        f'{{"orders":[7,{ORDER}]}}',
+    ]
+    await database.execute(
+        "insert into stores.dead_letters (connection_id, reason, raw) select %s, 'x', unnest(%s::text[])",
+        (made, letters),
+    )
+    left = "select count(*) from stores.dead_letters"
+    request = await deliver(
+        database, tmp_path, "customers/redact", {"shop_id": 1, "shop_domain": shop.SHOP, "customer": {}}
+    )
+    assert request is not None and request["state"] == "done" and set(request["counts"].values()) == {0}
+    assert await database.fetch_value(left) == 3
+    await deliver(database, tmp_path, "customers/redact", asked(orders_to_redact=[ORDER]))
+    assert await database.fetch_value(left) == 0
+
+
 async def test_files_that_nobody_is_at_work_on_do_not_stay(database: Database, tmp_path: Path) -> None:
     """As of a worker that was killed, whose work another machine has finished, or of a shop that left meanwhile."""
     brand = await shop.brand(database, shop.someone())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headgate.apps.stores.settings import StoresSettings
-from headgate.apps.stores.tokens import NotConnected, ShopRefused, Tokens
+from headgate.apps.stores.tokens import NotConnected, Q, ShopRefused, Tokens
 from headgate.apps.stores.wire import Answered, Wire
 from headgate.base import log
 from headgate.base.errors import SourceError
@@ -50,7 +50,7 @@ class Told:
 
 
 class Shopify:
-    """Queries of one connection (a row with id, shop_domain), in the version that the settings name."""
+    """Queries of one connection (a row with id, shop_domain, state), in the version that the settings name."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Shopify:
         self._tokens = tokens
         self._wire = wire
         self._prepared = False
+        self._shut = connection["state"] == "error"
 
     async def query(self, document: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """`data` of a query, tried again where that makes sense.
@@ -129,11 +130,7 @@ class Shopify:
             raise Throttled(wait)
         if answer.status in {401, 402, 403, 404, 423}:
             await limits.report(self.db, slot, limits.Outcomes("ok", answer.status))
-            raise NotConnected(
-                f"{self.shop} does not let us in (status {answer.status}): {_reason(problems)}",
-                hint="Connect the shop again.",
-                details={"status": answer.status},
-            )
+            raise await self._shut_out(answer.status, _reason(problems))
         data = value.get("data") if isinstance(value, dict) else None
         if answer.status != 200 or not isinstance(value, dict):
             await limits.report(self.db, slot, limits.Outcomes("bad", answer.status, note="no JSON"))
@@ -144,6 +141,9 @@ class Shopify:
             )
         await limits.report(self.db, slot, limits.Outcomes("ok", 200))
         self._note_version(answer)
+        if self._shut:
+            await self.db.execute(Q.tell_open, {"shop": self.shop})
+            self._shut = False
         if _code(problems) == "ACCESS_DENIED":
             raise Denied(
                 f"{self.shop}: {_reason(problems)}", hint="Grant the scope, then connect the shop again."
@@ -151,6 +151,13 @@ class Shopify:
         if problems or not isinstance(data, dict):
             raise ShopRefused(f"{self.shop} refused a query: {_reason(problems)}", details={"status": 200})
         return data
+
+    async def _shut_out(self, status: int, reason: str) -> NotConnected:
+        """Have the status say that the shop is closed to us, as when frozen or locked, until it answers again."""
+        error = f"{self.shop} does not let us in (status {status}): {reason}"
+        await self.db.execute(Q.tell_error, {"shop": self.shop, "error": error})
+        self._shut = True
+        return NotConnected(error, hint="Connect the shop again.", details={"status": status})
 
     def _note_version(self, answer: Answered) -> None:
         served = answer.headers.get("x-shopify-api-version")

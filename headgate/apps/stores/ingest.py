@@ -66,6 +66,13 @@ def ingest(services: Services) -> Handler:
     means = Means.of(services)
 
     async def handle(ctx: JobContext) -> None:
+        try:
+            await fetch(ctx)
+        except OSError as error:
+            await _tell(ctx, error)
+            raise
+
+    async def fetch(ctx: JobContext) -> None:
         operation = await means.db.fetch_one(Q.operation, {"operation": ctx.job.args["operation_id"]})
         if operation is None or operation["finished_at"] or not operation["url"]:
             return
@@ -99,6 +106,16 @@ def ingest(services: Services) -> Handler:
         await conclude(work, counted, missing, after=after)
 
     return handle
+
+
+async def _tell(ctx: JobContext, error: OSError) -> None:
+    """Say in the milestone why the file does not come, as where the disk is full. The next step takes it away."""
+    operation = await ctx.db.fetch_one(Q.operation, {"operation": ctx.job.args["operation_id"]})
+    if operation is None or operation["finished_at"]:
+        return
+    why = f"The file cannot be kept here: {error.strerror or type(error).__name__}. It is tried again."
+    async with ctx.transaction() as conn:
+        await milestone(conn, operation["connection_id"], operation["entity"], "in_progress", error=why)
 
 
 async def _told(work: Work) -> int | None:

@@ -27,6 +27,10 @@ delete from stores.tokens t where t.shop_domain = %(shop)s
 update stores.connections set state = 'error', error = %(error)s, updated_at = now()
  where shop_domain = %(shop)s and state in ('connected', 'error');
 
+-- name: tell_open
+update stores.connections set state = 'connected', error = null, updated_at = now()
+ where shop_domain = %(shop)s and state = 'error';
+
 -- name: due
 select shop_domain from stores.tokens
  where expires_at < now() + interval '10 minutes' or refresh_expires_at < now() + interval '30 days'
