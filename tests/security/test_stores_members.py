@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from headgate.apps.stores.app import app
+from headgate.apps.stores.webhook_jobs import inbox_care
 from headgate.db import Database, errors
-from tests import stores_shop
+from headgate.engine.manifest import Services
+from tests import stores_shop, workers
 from tests.console_site import make_user
 from tests.database.test_stores_commands import operator
 from tests.security.test_stores_isolation import attempt
@@ -119,6 +123,22 @@ async def test_declining_withdrawing_and_age_end_an_invitation(place: Place) -> 
     assert listed[-1]["state"] == "expired"
     await invite()
     assert len(await place.told("guest", "stores_my_invitations")) == 1, "inviting again renews it"
+
+
+async def test_addresses_that_never_answered_are_forgotten(database: Database, tmp_path: Path) -> None:
+    brand = await stores_shop.brand(database, uuid4())
+    for days in (-1, 29, 31):
+        await database.execute(
+            "insert into stores.brand_invitations (brand_id, email, expires_at)"
+            " values (%(b)s, %(d)s || '@example.com', now() - make_interval(days => %(d)s))",
+            {"b": brand, "d": days},
+        )
+    settings = {**stores_shop.extras(), "data_dir": tmp_path}
+    services = Services(db=database, fetcher=None, app=app, settings=settings)
+    async with workers.working(database, {"stores.inbox_care": inbox_care(services)}):
+        await workers.until(database, await workers.add(database, "stores.inbox_care"), "succeeded")
+    rows = await database.fetch_all("select email from stores.brand_invitations order by 1")
+    assert [row["email"] for row in rows] == ["-1@example.com", "29@example.com"]
 
 
 async def test_only_a_proven_address_accepts(place: Place) -> None:
@@ -294,7 +314,7 @@ async def test_weakened_policy_is_caught(place: Place) -> None:
         await test_who_is_no_owner_sees_and_changes_nothing(place, "viewer")
 
 
-async def test_an_operator_adds_invites_lists_and_removes(place: Place, tmp_path: Any) -> None:
+async def test_an_operator_adds_invites_lists_and_removes(place: Place, tmp_path: Path) -> None:
     here = operator(place.db, tmp_path)
     by = ("stores", "members", "--brand", "Acme")
     assert "Acme, Other" not in (await here.types(*by)).out

@@ -38,3 +38,7 @@ with parted as (
     delete from stores.brand_invitations where brand_id = %(brand)s and email = %(email)s returning 1
 )
 select (select count(*) from parted) + (select count(*) from withdrawn) as gone;
+
+-- name: forget
+-- Addresses of people who never answered are kept no longer than an owner may want to invite them again.
+delete from stores.brand_invitations where expires_at < now() - interval '30 days';

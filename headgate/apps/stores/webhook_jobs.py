@@ -17,6 +17,7 @@ from headgate.apps.stores.admin import SHOP, SUBSCRIBE, SUBSCRIPTIONS, UNSUBSCRI
 from headgate.apps.stores.bulk_jobs import take_up
 from headgate.apps.stores.connect import Q as CONNECT
 from headgate.apps.stores.connect import coverage_of, sync_later
+from headgate.apps.stores.members import Q as MEMBERS
 from headgate.apps.stores.settings import StoresSettings
 from headgate.apps.stores.tokens import NotConnected, ShopRefused, Tokens
 from headgate.apps.stores.tokens import Q as TOKENS
@@ -313,6 +314,7 @@ def inbox_care(services: Services) -> Handler:
         await ctx.db.execute(Q.forget_bodies, {"days": means.settings.payload_days})
         await ctx.db.execute(Q.forget_rows)
         await ctx.db.execute(Q.forget_collected)
+        await ctx.db.execute(MEMBERS.forget)
         listed = await asyncio.to_thread(staged.files, services.settings)
         if listed:
             rows = await ctx.db.fetch_all(Q.files_in_use)
