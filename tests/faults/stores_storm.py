@@ -461,7 +461,7 @@ class Storm:
                 found.append(f"{untied} orders do not tie")
         found += await self.beside_its_twin()
         for note in await self.db.fetch_all(NOTES):
-            found.append("operation {operation}: {what} with {kind} {job}".format(**note))
+            found.append("{what}: {kind}, operation {operation}, job {job}".format(**note))
         for what, query in STUCK.items():
             if count := await self.db.fetch_value(query):
                 found.append(f"{count} {what}")

@@ -5,7 +5,8 @@ The triggers look when a transaction ends, so they see what any other process wo
 
 from __future__ import annotations
 
-#: Notes each end of a job that leaves an open operation of a live connection to nobody, and each second job of one.
+#: Notes each end of a job that leaves an open operation of a live connection to nobody, each second job of one, and
+#: each row that goes back: the reconciliation at the end would read it again, so that nothing would be seen then.
 WATCH = """
 create table public.storm_notes (
     what text, operation bigint, job bigint, kind text, at timestamptz default clock_timestamp()
@@ -32,6 +33,21 @@ for each row when (new.args ? 'operation_id') execute function public.storm_note
 create constraint trigger storm_ended after update of state on control.jobs deferrable initially deferred
 for each row when (new.args ? 'operation_id' and new.state in ('succeeded', 'cancelled', 'failed'))
 execute function public.storm_note();
+create function public.storm_went_back() returns trigger language plpgsql security definer set search_path = '' as $$
+begin
+    insert into public.storm_notes (what, kind) values ('a row went back to an older state', tg_table_name);
+    return null;
+end $$;
+create trigger storm_went_back after update on public.shop_orders
+for each row when (new.version < old.version) execute function public.storm_went_back();
+create trigger storm_went_back after update on public.shop_customers
+for each row when (new.version < old.version) execute function public.storm_went_back();
+create trigger storm_went_back after update on public.shop_products
+for each row when (new.version < old.version) execute function public.storm_went_back();
+create trigger storm_went_back after update on public.shop_variants
+for each row when (new.version < old.version) execute function public.storm_went_back();
+create trigger storm_went_back after update on public.shop_inventory_levels
+for each row when (new.version < old.version) execute function public.storm_went_back();
 create sequence public.storm_full_database;
 create sequence public.storm_full_disk;
 create function public.storm_full_disk() returns trigger language plpgsql security definer set search_path = '' as $$
