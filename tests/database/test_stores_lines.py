@@ -25,7 +25,7 @@ from headgate.engine.bulk import ingest_file
 from headgate.engine.progress import RunReport
 from tests import stores_shop
 from tests.database.test_stores_bulk_put import READ_AT
-from tests.database.test_stores_orders_of_arrival import TABLES, tables
+from tests.database.test_stores_orders_of_arrival import TABLES, put, tables
 
 SCOPES = frozenset({"read_orders", "read_all_orders", "read_products", "read_customers"})
 AS_JSON = dataclasses.replace(app.source("bulk"), parser=None)
@@ -73,6 +73,19 @@ async def ingest(
     """The lines as a bulk file of a new connection: its id, the operation's, and what ingesting told."""
     brand = await stores_shop.brand(db, uuid4())
     connection = await stores_shop.connection(db, brand, f"{uuid4().hex[:12]}.myshopify.com")
+    return connection, *await into(db, connection, path, lines, as_json=as_json, chunk=chunk)
+
+
+async def into(
+    db: Database,
+    connection: int,
+    path: Path,
+    lines: list[bytes],
+    *,
+    as_json: bool = False,
+    chunk: int = 1 << 16,
+) -> tuple[int, RunReport]:
+    """The lines as a bulk file of this connection: the operation's id, and what ingesting told."""
     await asyncio.to_thread(path.write_bytes, b"\n".join(lines) + b"\n")
     run = await db.fetch_value(
         "insert into stores.sync_runs (connection_id, kind) values (%s, 'full') returning id", [connection]
@@ -84,7 +97,7 @@ async def ingest(
     meta = {"connection_id": connection, "operation_id": operation, "read_at": READ_AT}
     source = AS_JSON if as_json else app.source("bulk")
     told = await ingest_file(db, app, source, path, key=str(operation), chunk_bytes=chunk, meta=meta)
-    return connection, operation, told
+    return operation, told
 
 
 async def same(
@@ -189,3 +202,40 @@ async def test_a_batch_is_not_promoted_without_the_lines_that_were_read(
     with pytest.raises(errors.DatabaseError) as refused:
         await database.execute("select stores.promote_batch(%s, %s, %s)", [step, told.run_id, meta])
     assert refused.value.sqlstate == "HG503"
+
+
+async def test_what_was_redacted_of_an_order_does_not_come_back_in_either_way(
+    database: Database, tmp_path: Path
+) -> None:
+    documents = [line for line in simulated(20) if "createdAt" in line]
+    taken, other = [line for line in documents if line["customer"]][:2]
+    taken["tags"] = other["tags"] = ["vip"]
+    person = int(taken["customer"]["id"].split("/")[-1])
+    number = int(taken["id"].split("/")[-1])
+    lines = [dump(line).rstrip(b"\n") for line in (taken, other)]
+    for as_json in (False, True):
+        connection, _, _ = await ingest(database, tmp_path / "one.jsonl", lines, as_json=as_json)
+        customer = {
+            "id": taken["customer"]["id"],
+            "tags": ["vip"],
+            "locale": "cs",
+            "updatedAt": taken["updatedAt"],
+        }
+        await put(database, connection, [customer], second=40)
+        await database.execute("select stores.redact_customer(%s, %s, %s)", [connection, person, [number]])
+        for later in (lines, [line.replace(b'"vip"', b'"vip","again"') for line in lines]):
+            _, told = await into(database, connection, tmp_path / "two.jsonl", later, as_json=as_json)
+            assert told.rejected == 0
+            await put(database, connection, [customer], second=41)
+            rows = await database.fetch_all(
+                "select shopify_id = %s as taken, customer_id, tags from public.shop_orders"
+                " where connection_id = %s order by 1 desc",
+                [number, connection],
+            )
+            assert rows[0] == {"taken": True, "customer_id": None, "tags": []}
+            assert rows[1]["customer_id"] and "vip" in rows[1]["tags"]
+            kept = await database.fetch_one(
+                "select locale, tags, redacted from public.shop_customers where connection_id = %s",
+                [connection],
+            )
+            assert kept == {"locale": None, "tags": [], "redacted": True}

@@ -21,7 +21,8 @@ language sql stable as $$
                 then coalesce(l.doc #>> '{defaultEmailAddress,emailAddress}', l.doc ->> 'email') end,
            case when k.shopify_id is null
                 then coalesce(l.doc #>> '{defaultPhoneNumber,phoneNumber}', l.doc ->> 'phone') end,
-           l.doc ->> 'state', l.doc ->> 'locale', stores.texts(l.doc -> 'tags'), (l.doc ->> 'verifiedEmail')::boolean,
+           l.doc ->> 'state', case when k.shopify_id is null then l.doc ->> 'locale' end,
+           case when k.shopify_id is null then stores.texts(l.doc -> 'tags') else '{}' end, (l.doc ->> 'verifiedEmail')::boolean,
            k.shopify_id is not null
     from stores.lines_of('c') l
     left join stores.redactions k on k.connection_id = p_connection and k.kind = 'customer' and k.shopify_id = l.id

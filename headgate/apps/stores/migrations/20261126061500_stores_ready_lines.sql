@@ -179,7 +179,8 @@ begin
     return v_parted;
 end $$;
 
-create or replace function stores.read_orders(p_scope bigint)
+-- What was redacted of an order does not come back with it: its tags, and whose it was.
+create function stores.read_orders(p_connection bigint, p_scope bigint)
 returns table (
     at_line bigint, shopify_id bigint, version timestamptz, name text, created_at timestamptz, processed_at timestamptz,
     updated_at timestamptz, cancelled_at timestamptz, closed_at timestamptz, cancel_reason text, test boolean,
@@ -196,8 +197,8 @@ language sql stable as $$
            coalesce((l.doc ->> 'test')::boolean, false), coalesce((l.doc ->> 'edited')::boolean, false),
            coalesce((l.doc ->> 'taxesIncluded')::boolean, false), l.doc ->> 'displayFinancialStatus',
            l.doc ->> 'displayFulfillmentStatus', l.doc ->> 'sourceName',
-           case when l.doc -> 'tags' = '[]' then '{}'::text[] else stores.texts(l.doc -> 'tags') end,
-           stores.gid(l.doc #>> '{customer,id}'), p.currency, coalesce(l.doc ->> 'presentmentCurrencyCode', p.currency),
+           case when l.doc -> 'tags' = '[]' or k.shopify_id is not null then '{}'::text[] else stores.texts(l.doc -> 'tags') end,
+           case when c.shopify_id is null then stores.gid(l.doc #>> '{customer,id}') end, p.currency, coalesce(l.doc ->> 'presentmentCurrencyCode', p.currency),
            (l.doc #>> '{totalPriceSet,shopMoney,amount}')::numeric,
            (l.doc #>> '{totalPriceSet,presentmentMoney,amount}')::numeric,
            (l.doc #>> '{currentTotalPriceSet,shopMoney,amount}')::numeric,
@@ -216,20 +217,115 @@ language sql stable as $$
            (l.doc #>> '{totalTipReceivedSet,presentmentMoney,amount}')::numeric
     from stores.lines_of('o') l
     cross join lateral stores.parent_of(p_scope, 'o', l.id) p
+    left join stores.redactions k on k.connection_id = p_connection and k.kind = 'order' and k.shopify_id = l.id
+    left join stores.redactions c on c.connection_id = p_connection and c.kind = 'customer'
+        and c.shopify_id = stores.gid(l.doc #>> '{customer,id}')
     where not p.dead and l.line = p.line
     union all
     select t.line, t.id, p.version, t.name, t.created_at, t.processed_at, coalesce(t.updated_at, p.version), t.cancelled_at,
            t.closed_at, t.cancel_reason, coalesce(t.test, false), coalesce(t.edited, false),
-           coalesce(t.taxes_included, false), t.financial_status, t.fulfillment_status, t.source_name, t.tags,
-           t.customer_id, p.currency, coalesce(t.presentment_currency, p.currency), t.total_price,
+           coalesce(t.taxes_included, false), t.financial_status, t.fulfillment_status, t.source_name,
+           case when k.shopify_id is null then t.tags else '{}' end,
+           case when c.shopify_id is null then t.customer_id end, p.currency, coalesce(t.presentment_currency, p.currency), t.total_price,
            t.presentment_total_price, t.current_total_price, t.presentment_current_total_price, t.current_subtotal,
            t.presentment_current_subtotal, t.current_discounts, t.presentment_current_discounts, t.current_taxes,
            t.presentment_current_taxes, t.total_shipping, t.presentment_total_shipping, t.total_refunded,
            t.presentment_total_refunded, t.total_tips, t.presentment_total_tips
     from pg_temp.ready_orders t
     cross join lateral stores.parent_of(p_scope, 'o', t.id) p
+    left join stores.redactions k on k.connection_id = p_connection and k.kind = 'order' and k.shopify_id = t.id
+    left join stores.redactions c on c.connection_id = p_connection and c.kind = 'customer' and c.shopify_id = t.customer_id
     where not p.dead and t.line = p.line
 $$;
+
+create or replace function stores.put_orders(p_connection bigint, p_scope bigint, p_lines bigint) returns bigint
+language plpgsql set search_path = '' as $$
+declare
+    v_added bigint;
+    v_changed bigint := 0;
+begin
+    if stores.all_new('shop_orders', p_connection, 'o') then
+        begin
+            insert into public.shop_orders
+                (connection_id, shopify_id, version, name, created_at, processed_at, updated_at, cancelled_at,
+                 closed_at, cancel_reason, test, edited, taxes_included, financial_status, fulfillment_status,
+                 source_name, tags, customer_id, currency, presentment_currency, total_price, presentment_total_price,
+                 current_total_price, presentment_current_total_price, current_subtotal, presentment_current_subtotal,
+                 current_discounts, presentment_current_discounts, current_taxes, presentment_current_taxes,
+                 total_shipping, presentment_total_shipping, total_refunded, presentment_total_refunded, total_tips,
+                 presentment_total_tips)
+            select p_connection, n.shopify_id, n.version, n.name, n.created_at, n.processed_at, n.updated_at,
+                   n.cancelled_at, n.closed_at, n.cancel_reason, n.test, n.edited, n.taxes_included,
+                   n.financial_status, n.fulfillment_status, n.source_name, n.tags, n.customer_id, n.currency,
+                   n.presentment_currency, n.total_price, n.presentment_total_price, n.current_total_price,
+                   n.presentment_current_total_price, n.current_subtotal, n.presentment_current_subtotal,
+                   n.current_discounts, n.presentment_current_discounts, n.current_taxes, n.presentment_current_taxes,
+                   n.total_shipping, n.presentment_total_shipping, n.total_refunded, n.presentment_total_refunded,
+                   n.total_tips, n.presentment_total_tips
+            from stores.read_orders(p_connection, p_scope) n;
+            get diagnostics v_added = row_count;
+            return v_added;
+        exception when unique_violation then
+            null;  -- the same object twice in the batch
+        end;
+    end if;
+    insert into public.shop_orders
+        (connection_id, shopify_id, version, name, created_at, processed_at, updated_at, cancelled_at, closed_at,
+         cancel_reason, test, edited, taxes_included, financial_status, fulfillment_status, source_name, tags,
+         customer_id, currency, presentment_currency, total_price, presentment_total_price, current_total_price,
+         presentment_current_total_price, current_subtotal, presentment_current_subtotal, current_discounts,
+         presentment_current_discounts, current_taxes, presentment_current_taxes, total_shipping,
+         presentment_total_shipping, total_refunded, presentment_total_refunded, total_tips, presentment_total_tips)
+    select p_connection, n.shopify_id, n.version, n.name, n.created_at, n.processed_at, n.updated_at, n.cancelled_at,
+           n.closed_at, n.cancel_reason, n.test, n.edited, n.taxes_included, n.financial_status, n.fulfillment_status,
+           n.source_name, n.tags, n.customer_id, n.currency, n.presentment_currency, n.total_price,
+           n.presentment_total_price, n.current_total_price, n.presentment_current_total_price, n.current_subtotal,
+           n.presentment_current_subtotal, n.current_discounts, n.presentment_current_discounts, n.current_taxes,
+           n.presentment_current_taxes, n.total_shipping, n.presentment_total_shipping, n.total_refunded,
+           n.presentment_total_refunded, n.total_tips, n.presentment_total_tips
+    from stores.read_orders(p_connection, p_scope) n
+    on conflict do nothing;
+    get diagnostics v_added = row_count;
+    if v_added < p_lines then
+        update public.shop_orders t set
+            version = f.version, name = f.name, created_at = f.created_at, processed_at = f.processed_at,
+            updated_at = f.updated_at, cancelled_at = f.cancelled_at, closed_at = f.closed_at,
+            cancel_reason = f.cancel_reason, test = f.test, edited = f.edited, taxes_included = f.taxes_included,
+            financial_status = f.financial_status, fulfillment_status = f.fulfillment_status,
+            source_name = f.source_name, tags = f.tags, customer_id = f.customer_id, currency = f.currency,
+            presentment_currency = f.presentment_currency, total_price = f.total_price,
+            presentment_total_price = f.presentment_total_price, current_total_price = f.current_total_price,
+            presentment_current_total_price = f.presentment_current_total_price,
+            current_subtotal = f.current_subtotal, presentment_current_subtotal = f.presentment_current_subtotal,
+            current_discounts = f.current_discounts, presentment_current_discounts = f.presentment_current_discounts,
+            current_taxes = f.current_taxes, presentment_current_taxes = f.presentment_current_taxes,
+            total_shipping = f.total_shipping, presentment_total_shipping = f.presentment_total_shipping,
+            total_refunded = f.total_refunded, presentment_total_refunded = f.presentment_total_refunded,
+            total_tips = f.total_tips, presentment_total_tips = f.presentment_total_tips
+        from (select distinct on (n.shopify_id) n.* from stores.read_orders(p_connection, p_scope) n
+              order by n.shopify_id, n.version desc, n.at_line desc) f
+        where t.connection_id = p_connection and t.shopify_id = f.shopify_id and f.version >= t.version
+          and (t.name, t.created_at, t.processed_at, t.updated_at, t.cancelled_at, t.closed_at, t.cancel_reason,
+               t.test, t.edited, t.taxes_included, t.financial_status, t.fulfillment_status, t.source_name, t.tags,
+               t.customer_id, t.currency, t.presentment_currency, t.total_price, t.presentment_total_price,
+               t.current_total_price, t.presentment_current_total_price, t.current_subtotal,
+               t.presentment_current_subtotal, t.current_discounts, t.presentment_current_discounts, t.current_taxes,
+               t.presentment_current_taxes, t.total_shipping, t.presentment_total_shipping, t.total_refunded,
+               t.presentment_total_refunded, t.total_tips, t.presentment_total_tips)
+              is distinct from
+              (f.name, f.created_at, f.processed_at, f.updated_at, f.cancelled_at, f.closed_at, f.cancel_reason,
+               f.test, f.edited, f.taxes_included, f.financial_status, f.fulfillment_status, f.source_name, f.tags,
+               f.customer_id, f.currency, f.presentment_currency, f.total_price, f.presentment_total_price,
+               f.current_total_price, f.presentment_current_total_price, f.current_subtotal,
+               f.presentment_current_subtotal, f.current_discounts, f.presentment_current_discounts, f.current_taxes,
+               f.presentment_current_taxes, f.total_shipping, f.presentment_total_shipping, f.total_refunded,
+               f.presentment_total_refunded, f.total_tips, f.presentment_total_tips);
+        get diagnostics v_changed = row_count;
+    end if;
+    return v_added + v_changed;
+end $$;
+
+drop function stores.read_orders(bigint);
 
 create or replace function stores.read_agreements(p_scope bigint, p_zone text)
 returns table (
@@ -449,4 +545,4 @@ begin
         'kinds', v_put -> 'kinds');
 end $$;
 
-revoke execute on function stores.make_ready() from public;
+revoke execute on function stores.make_ready(), stores.read_orders(bigint, bigint) from public;
