@@ -23,12 +23,21 @@ from tests.stores_sync import TABLES, Synced
 PASSED_OVER = ("connection_id", "version", "lines_read")
 #: Rows of an erased person stay empty, whatever the shop shows.
 _ONLY = {"shop_customers": "not redacted"}
-#: Parts of rows that may differ: what people wrote in orders whose erasure was asked for, and customers that are gone,
-#: whose number an order here keeps.
+
+
+def _kept(column: str, table: str) -> str:
+    """An object that is gone: Shopify shows its number no more in what names it, and here it stays."""
+    return (
+        f"- case when t.{column} is null or exists (select from public.{table} k where"
+        f" k.connection_id = %(theirs)s and k.shopify_id = t.{column}) then '' else '{column}' end"
+    )
+
+
+#: Parts of rows that may differ: what people wrote in orders whose erasure was asked for, and numbers of what is gone.
 _BUT = {
     "shop_refunds": "- case when exists (select from stores.gdpr_requests) then 'note' else '' end",
-    "shop_orders": "- case when t.customer_id is null or exists (select from public.shop_customers c where"
-    " c.connection_id = %(theirs)s and c.shopify_id = t.customer_id) then '' else 'customer_id' end",
+    "shop_orders": _kept("customer_id", "shop_customers"),
+    "shop_line_items": f"{_kept('product_id', 'shop_products')} {_kept('variant_id', 'shop_variants')}",
 }
 _SINCE = datetime(2000, 1, 1, tzinfo=UTC)
 _KINDS = {
