@@ -36,7 +36,8 @@ def _kept(column: str, table: str) -> str:
 #: Parts of rows that may differ: what people wrote in orders whose erasure was asked for, and numbers of what is gone.
 _BUT = {
     "shop_refunds": "- case when exists (select from stores.gdpr_requests) then 'note' else '' end",
-    "shop_orders": _kept("customer_id", "shop_customers"),
+    "shop_orders": _kept("customer_id", "shop_customers")
+    + " - case when exists (select from stores.gdpr_requests) then array['tags', 'customer_id'] else '{}' end::text[]",
     "shop_line_items": f"{_kept('product_id', 'shop_products')} {_kept('variant_id', 'shop_variants')}",
 }
 _SINCE = datetime(2000, 1, 1, tzinfo=UTC)
