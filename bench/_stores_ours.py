@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench._ingest_ours import _peak_mb
 from headgate.apps.stores.app import app
-from headgate.apps.stores.completeness import count
+from headgate.apps.stores.completeness import count_apart
 from headgate.db import Database
 from headgate.engine.bulk import ingest_file
 
@@ -36,7 +36,7 @@ async def main() -> None:
         )
         meta = {"connection_id": connection, "operation_id": operation, "read_at": read_at.isoformat()}
         began = time.perf_counter()
-        counted = await asyncio.to_thread(count, path)
+        counted = await count_apart(path)
         verified = time.perf_counter() - began
         told = await ingest_file(db, app, "bulk", path, key=str(operation), meta=meta)
         seconds = time.perf_counter() - began

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from headgate.apps.stores.app import app
-from headgate.apps.stores.completeness import Count, count
+from headgate.apps.stores.counting import Count, count
 from headgate.db import Database, Jsonb
 from headgate.engine.bulk import ingest_file
 from headgate.engine.rollup import refresh

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import subprocess
+import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from headgate.apps.stores.completeness import Count, count, judge, unfinished
+from headgate.apps.stores import completeness, counting
+from headgate.apps.stores.completeness import count_apart, judge, unfinished
+from headgate.apps.stores.counting import Count, count
 
 ORDER = b'{"id":"gid:\\/\\/shopify\\/Order\\/1","name":"#1"}'
 CHILD = b'{"id":"gid:\\/\\/shopify\\/LineItem\\/1","__parentId":"gid:\\/\\/shopify\\/Order\\/1"}'
@@ -83,12 +91,87 @@ def test_copies_are_told_from_children_without_an_id(tmp_path: Path) -> None:
 
 
 def test_copies_are_found_however_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headgate.apps.stores.completeness.AT_ONCE", 100)
+    monkeypatch.setattr("headgate.apps.stores.counting.AT_ONCE", 100)
     lines = [orjson.dumps({"id": n, "text": "x" * (n % 50)}) for n in range(1000)]
     again = [lines[n] for n in (0, 1, 500, 999, 999)]
     random.Random(4).shuffle(lines)
     found = counted(tmp_path, *lines, *again, block=4096)
     assert (found.lines, found.copies, found.roots, found.root_copies) == (1005, 5, 1005, 5)
+
+
+def apart(path: Path, processes: int) -> Any:
+    """What the program prints."""
+    command = [sys.executable, "-I", counting.__file__, str(path), str(processes)]
+    return orjson.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_several_processes_count_as_one_does(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    path = tmp_path / "orders.jsonl"
+    lines = [b"", b" ", b"\r", CHILD, b'{"note":"' + b"long" * 5000 + b'"}']
+    lines += [ORDER.replace(b"#1", b"#%d" % n) for n in range(40)]
+    picked = dice.choices(lines, k=dice.choice([0, 1, 3, 200]))
+    path.write_bytes(b"\n".join(picked) + dice.choice([b"", b"\n", b'\n{"cut', b"\n" + lines[4]]))
+    alone = count(path)
+    assert alone.lines == sum(bool(line.strip()) for line in path.read_bytes().split(b"\n"))
+    for processes in (1, 2, 3, 7):
+        assert apart(path, processes) == asdict(alone)
+
+
+async def test_a_large_file_is_counted_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(b"\n".join([ORDER, CHILD, CHILD]) + b"\n")
+    alone = count(path)
+    monkeypatch.setattr(completeness, "LARGE", 1)
+    with monkeypatch.context() as patch:
+        patch.delattr(completeness, "count")  # it would be missed if it were called
+        assert await count_apart(path) == alone
+    with pytest.raises(FileNotFoundError):
+        await count_apart(tmp_path / "nothing.jsonl")
+
+
+@pytest.mark.parametrize("program", ["import sys; sys.exit(1)", "import os; os.kill(os.getpid(), 9)", None])
+async def test_a_file_is_counted_here_where_no_process_can_do_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
+) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(ORDER + b"\n" + CHILD)
+    monkeypatch.setattr(completeness, "LARGE", 1)
+    if program is None:
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    else:
+        (tmp_path / "ends.py").write_text(program)
+        monkeypatch.setattr(counting, "__file__", str(tmp_path / "ends.py"))
+    assert await count_apart(path) == count(path)
+
+
+def begun(told: Path) -> None:
+    """Wait until the process has said its number."""
+    while not (told.exists() and told.read_text()):
+        time.sleep(0.01)
+
+
+async def test_a_count_that_is_cancelled_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(ORDER)
+    (tmp_path / "slow.py").write_text(
+        "import os, pathlib, sys, time\n"
+        "pathlib.Path(sys.argv[1] + '.pid').write_text(str(os.getpid()))\ntime.sleep(60)"
+    )
+    monkeypatch.setattr(completeness, "LARGE", 1)
+    monkeypatch.setattr(counting, "__file__", str(tmp_path / "slow.py"))
+    task = asyncio.create_task(count_apart(path))
+    told = tmp_path / "orders.jsonl.pid"
+    async with asyncio.timeout(30):
+        await asyncio.to_thread(begun, told)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(told.read_text()), 0)
 
 
 OPERATION: dict[str, Any] = {

@@ -1,135 +1,53 @@
-"""Is a bulk file whole? Counted on disk in one pass, before anything of it is promoted, against Shopify's word.
-
-Lines are told apart by their bytes, not parsed: Shopify writes `"__parentId"` last, and inside of text JSON has a quote
-as `\\"`. Where the bytes leave a doubt (the words as a value, the key somewhere else), lines are parsed.
-"""
+"""Is a bulk file whole? What was counted of it, before anything of it is promoted, against Shopify's word."""
 
 from __future__ import annotations
 
-import re
-from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-BLOCK = 1 << 18
-#: So many lines' marks are in a set at once; beyond, they are compared in turns.
-AT_ONCE = 1 << 20
-_KEY = b'"__parentId"'
-#: The key as Shopify writes it: last of its line, and of the object that the line is.
-_LAST = re.compile(rb'"__parentId":"[^"]*"\}\r?$', re.MULTILINE)
+from headgate.apps.stores import counting
+from headgate.apps.stores.counting import Count, count
+from headgate.base import log
+
+#: Files of so many bytes are counted by other processes; starting one costs less than a tenth of a second.
+LARGE = 32 << 20
+#: So many of them count one file, at most.
+PROCESSES = 4
+_log = log.get(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Count:
-    """What a file has. `lines` and `roots` (lines without `__parentId`) include copies; blank lines are none.
+async def count_apart(path: Path) -> Count:
+    """Count a file without keeping the interpreter from others: a large one is counted by processes of their own.
 
-    `copies`: lines that repeat an earlier one exactly; of them `root_copies` are roots and `unnumbered` have no id, so
-    that they may be objects of their own (two discounts of one sum). `whole`: the last line is not cut off. `size` in
-    bytes.
+    Where they cannot be had, it is counted here, in a thread. Raises OSError.
     """
-
-    size: int
-    lines: int
-    roots: int
-    copies: int = 0
-    root_copies: int = 0
-    unnumbered: int = 0
-    whole: bool = True
+    if (await asyncio.to_thread(path.stat)).st_size >= LARGE:
+        try:
+            return await _elsewhere(path)
+        except (OSError, orjson.JSONDecodeError) as error:  # no process to be had, or one was killed
+            _log.warning("stores.counted_here", file=path.name, reason=type(error).__name__)
+    return await asyncio.to_thread(count, path)
 
 
-def count(path: Path, *, block: int = BLOCK) -> Count:
-    """Count a file of JSON lines. Blocks the thread: about a second of CPU for 1,000,000 lines of 500 bytes.
-
-    Memory: 8 bytes a line and at most about 80 MB beside. A file with copies is read twice. Raises OSError.
-    """
-    marks = array("q")
-    roots, size, last = 0, 0, b""
-    for data, lines in _blocks(path, block):
-        size += len(data)
-        if lines:
-            marks.extend(map(hash, lines))
-            roots += _roots(data, lines)
-            last = b"" if data.endswith(b"\n") else lines[-1]
-    twice = _repeated(marks)
-    found = _copies(path, block, twice) if twice else {}
-    whole = not last or _parsed(last) is not None
-    return Count(size=size, lines=len(marks), roots=roots, whole=whole, **found)
-
-
-def _blocks(path: Path, block: int) -> Iterator[tuple[bytes, list[bytes]]]:
-    """The file in pieces that end with a line, each with its lines that are not blank."""
-    rest: list[bytes] = []
-    with path.open("rb") as file:
-        while data := file.read(block):
-            cut = data.rfind(b"\n") + 1
-            if cut:  # else the line is longer than the block
-                whole = b"".join([*rest, data[:cut]])
-                yield whole, [line for line in whole.split(b"\n") if line and not line.isspace()]
-                rest = []
-            rest.append(data[cut:])
-    last = b"".join(rest)
-    if last:
-        yield last, [] if last.isspace() else [last]
-
-
-def _roots(data: bytes, lines: list[bytes]) -> int:
-    """How many lines are nobody's children."""
-    keys = data.count(_KEY)
-    if keys == len(_LAST.findall(data)):
-        return len(lines) - keys
-    return sum(not _is_child(line) for line in lines)
-
-
-def _is_child(line: bytes) -> bool:
-    if _KEY not in line:
-        return False
-    document = _parsed(line)
-    return "__parentId" in document if isinstance(document, dict) else _LAST.search(line) is not None
-
-
-def _parsed(line: bytes) -> Any:
-    """The value of a line; None where it is no JSON, which promoting finds and keeps as a dead letter."""
+async def _elsewhere(path: Path) -> Count:
+    processes = min(PROCESSES, os.cpu_count() or 1)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", counting.__file__, str(path), str(processes),
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
     try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _repeated(marks: array[int]) -> set[int]:
-    """The marks that are there more than once; compared in turns, so that memory stays the same."""
-    turns = len(marks) // AT_ONCE + 1
-    twice: set[int] = set()
-    for turn in range(turns):
-        part = [mark for mark in marks if mark % turns == turn] if turns > 1 else marks
-        if len(set(part)) == len(part):
-            continue
-        seen: set[int] = set()
-        for mark in part:
-            if mark in seen:
-                twice.add(mark)
-            seen.add(mark)
-    return twice
-
-
-def _copies(path: Path, block: int, twice: set[int]) -> dict[str, int]:
-    """What the lines are that repeat an earlier one."""
-    found = {"copies": 0, "root_copies": 0, "unnumbered": 0}
-    seen: set[bytes] = set()
-    for _, lines in _blocks(path, block):
-        for line in lines:
-            if hash(line) not in twice:
-                continue
-            if line in seen:
-                document = _parsed(line)
-                found["copies"] += 1
-                found["root_copies"] += not _is_child(line)
-                found["unnumbered"] += isinstance(document, dict) and document.get("id") is None
-            seen.add(line)
-    return found
+        told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Count(**orjson.loads(told))
 
 
 def judge(operation: Mapping[str, Any], counted: Count, *, after: int | None) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from typing import Any
 from headgate.apps.stores import paging, staged
 from headgate.apps.stores.bulk_jobs import ATTEMPTS, end, retry_or_give_up
 from headgate.apps.stores.client import Denied, Shopify
-from headgate.apps.stores.completeness import Count, count, judge, unfinished
+from headgate.apps.stores.completeness import count_apart, judge, unfinished
+from headgate.apps.stores.counting import Count
 from headgate.apps.stores.means import OVERLAP, Means, Q, milestone
 from headgate.apps.stores.tokens import ShopRefused
 from headgate.engine.bulk import ingest_file
@@ -92,7 +93,7 @@ def ingest(services: Services) -> Handler:
                 return
         if operation["state"] not in ("verified", "promoted"):
             await work.reach("staged")
-        counted = await asyncio.to_thread(count, path)
+        counted = await count_apart(path)
         after = await _told(work)
         missing = expired + judge(operation, counted, after=after)
         if missing and after is not None and not work.last_try:
