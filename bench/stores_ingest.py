@@ -1,11 +1,11 @@
 """A shop's bulk file of orders into the stores tables, against plain COPY and dlt; and 1,000,000 lines to the cent.
 
-Ours: what the application does with a downloaded file: count every line, then `ingest_file` with two promoters (parse,
-stage the rest, prepare, and `stores.promote_batch`: parents, freshness, upsert into seven tables with 16 indexes,
-marks for the daily figures, cursor, progress). Plain COPY: the rows that ours made, written out once and copied back
-into the same tables with their indexes, one statement a table. Both from files, into emptied tables, in alternating
-rounds on one durable embedded PostgreSQL. dlt: one merge load of the same file into one table a kind, without parents
-and figures.
+Ours: what the application does with a downloaded file: count every line (in processes of their own, about 130 MB, gone
+before the peak), then `ingest_file` with two promoters (parse, stage the rest, prepare, and `stores.promote_batch`:
+parents, freshness, upsert into seven tables with 16 indexes, marks for the daily figures, cursor, progress). Plain
+COPY: the rows that ours made, written out once and copied back into the same tables with their indexes, one statement a
+table. Both from files, into emptied tables, in alternating rounds on one durable embedded PostgreSQL. dlt: one merge
+load of the same file into one table a kind, without parents and figures.
 
 The file, and all that is compared with, is made by a process of its own: memory is that of the ingesting process alone.
 Rows lost or doubled: the numbers of rows of each table and the sums of their Shopify numbers against what was written

@@ -130,7 +130,7 @@ async def _load(conn: Connection, plan: Plan, parsed: Parsed, *, run: Run, batch
             for table, rows in parsed.rows.items():
                 async with cur.copy(SQL("copy {} from stdin").format(Identifier("pg_temp", table))) as copy:
                     await copy.write(rows)
-    except (errors.DataError, errors.IntegrityError) as error:
+    except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
         details = {"run": run.id, "batch": batch.id, "source": run.source, "key": run.key}
         raise StageLost(f"Batch {batch.id} cannot be copied as it was read.", details=details) from error
 

@@ -179,6 +179,17 @@ async def test_what_postgresql_refuses_of_a_line_is_found_and_the_others_are_put
     assert told.seen == len(lines)
 
 
+async def test_a_text_longer_than_a_page_is_the_same_in_both_ways(database: Database, tmp_path: Path) -> None:
+    dice = random.Random(8)
+    lines = simulated(30)
+    long = "".join(dice.choices("abcdefghijklmnop", k=20_000))
+    items = [line for line in lines if "variantTitle" in line]
+    items[4]["title"] = long
+    _, told = await same(database, tmp_path / "orders.jsonl", [dump(line).rstrip(b"\n") for line in lines])
+    assert (told.rejected, told.seen) == (0, len(lines))
+    assert await database.fetch_value("select count(*) from public.shop_line_items where title = %s", [long])
+
+
 async def test_a_child_whose_parent_never_comes_waits_as_it_came(database: Database, tmp_path: Path) -> None:
     lines = [dump(line).rstrip(b"\n") for line in simulated(40)]
     orders = [at for at, line in enumerate(lines) if b"createdAt" in line]
