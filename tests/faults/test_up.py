@@ -142,9 +142,13 @@ def test_up_shows_live_data_and_ctrl_c_stops_all_of_it_and_nothing_else(stack: S
 def _stores_are_live(stack: Stack) -> None:
     """The account of the demo sees a shop that is synced to the cent, and then orders that webhooks told of."""
     keys = json.loads((stack.folder / "data" / "keys.json").read_text())
-    found = re.search(r"(\S+@example\.com), password (\S+)", stack.printed())
-    assert found is not None
-    email, password = found.groups()
+    account = re.compile(r"(\S+@example\.com), password (\S+)")
+    _until(
+        lambda: account.search(stack.printed()) is not None,
+        60,
+        f"the account; it printed:\n{stack.printed()}",
+    )
+    [(email, password)] = account.findall(stack.printed())
     signed = _post(
         f"{stack.url}/auth/v1/token?grant_type=password",
         {"email": email, "password": password},
