@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -14,6 +15,7 @@ import httpx
 import pytest
 
 from headgate.apps.stores import webhook_jobs
+from headgate.apps.stores.app import app
 from headgate.apps.stores.simulator import ShopOptions, Simulator, running
 from headgate.apps.stores.tokens import NotConnected, Tokens
 from headgate.apps.stores.topics import SUBSCRIBED
@@ -309,6 +311,55 @@ async def test_refused_refresh_asks_for_a_person(database: Database) -> None:
         assert (await dance.connect()).status_code == 303
         (fine,) = await dance.connections()
         assert (fine["id"], fine["state"], fine["error"]) == (made["id"], "connected", None)
+
+
+class Waiting(Wire):
+    """An exchange that goes on when it is told to."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def post_form(self, *args: Any, **given: Any) -> Any:
+        self.asked.set()
+        await self.go_on.wait()
+        return await super().post_form(*args, **given)
+
+
+async def locked(db: Database, count: int) -> None:
+    """Wait until so many sessions wait for a lock."""
+    query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with asyncio.timeout(20):
+        while await db.fetch_value(query) < count:  # noqa: ASYNC110 - it polls a database
+            await asyncio.sleep(0.02)
+
+
+async def test_a_refused_refresh_an_uninstall_and_a_new_connection_at_once_end(database: Database) -> None:
+    """They waited for each other for ever, and PostgreSQL could not see it: one of them waited outside of it."""
+    async with dancing(database) as dance:
+        await dance.connect()
+        (made,) = await dance.connections()
+        await database.execute("update stores.tokens set expires_at = now()")
+        dance.simulator.outlet.oauth.refreshes.clear()
+        settings = shop.settings(simulator_url=dance.url)
+        wire = Waiting(settings)
+        refreshing = asyncio.create_task(Tokens(database, settings, wire=wire).access_token(made["id"]))
+        await wire.asked.wait()
+        means = webhook_jobs.Means.of(Services(db=database, fetcher=None, app=app, settings=dance.extras))
+        leaving = asyncio.create_task(webhook_jobs.let_go(means, DOMAIN, datetime.now(UTC)))
+        await locked(database, 1)
+        coming = asyncio.create_task(dance.connect())
+        await locked(database, 2)
+        wire.go_on.set()
+        async with asyncio.timeout(20):
+            with pytest.raises(NotConnected, match="Connect the shop again"):
+                await refreshing
+            await leaving
+            assert (await coming).status_code == 303
+        (fine,) = await dance.connections()
+        assert (fine["id"], fine["state"], fine["error"]) == (made["id"], "connected", None)
+        assert await shop.stored_token(database, DOMAIN) is not None
+        await wire.close()
 
 
 async def unreadable(db: Database, brand: UUID, domain: str = "aaa.myshopify.com") -> None:

@@ -243,6 +243,7 @@ class Connecting:
         except (NotConnected, ShopRefused, FetchError, SettingsError) as error:
             _log.info("disconnecting without a token", shop=shop, reason=error.code)
         async with self._db.transaction() as conn:
+            await conn.execute(TOKENS.hold, {"shop": shop})
             await conn.execute(Q.mark_disconnected, {"connection": number})
             live = await (await conn.execute(Q.is_live, {"shop": shop})).fetchone()
             await conn.execute(TOKENS.erase, {"shop": shop})

@@ -74,6 +74,15 @@ def _seconds(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+class _Ended(Exception):
+    """There is no access any more: what the connections say of it, and what the caller is told."""
+
+    def __init__(self, told: str, error: NotConnected) -> None:
+        super().__init__(told)
+        self.told = told
+        self.error = error
+
+
 class Tokens:
     """The tokens of one process. `data_dir`: where the sealing key is, unless the settings have one."""
 
@@ -157,15 +166,26 @@ class Tokens:
             renewed = pair["access"] != used if used else not (row["stale"] or force)
             if renewed:
                 return str(pair["access"])
-            grant = await self._ask(shop, pair.get("refresh"))
-            await self.keep(conn, shop, grant)
+            refused: NotConnected | None = None
+            try:
+                grant = await self._ask(shop, pair.get("refresh"))
+            except _Ended as ended:
+                # in the transaction that holds the token: whoever connects the shop anew or lets it go waits for it
+                await conn.execute(Q.tell_error, {"shop": shop, "error": ended.told})
+                refused = ended.error
+            else:
+                await self.keep(conn, shop, grant)
+        if refused is not None:
+            raise refused
         _log.info("token refreshed", shop=shop)
         return grant.access
 
     async def _ask(self, shop: str, refresh: str | None) -> Grant:
         if not refresh:
-            await self._tell(shop, "Shopify does not accept the access token any more.")
-            raise NotConnected(f"The access of {shop} has ended.", hint="Connect the shop again.")
+            raise _Ended(
+                "Shopify does not accept the access token any more.",
+                NotConnected(f"The access of {shop} has ended.", hint="Connect the shop again."),
+            )
         values = {
             "client_id": self._settings.client_id,
             "client_secret": self._settings.client_secret.get_secret_value(),
@@ -177,11 +197,13 @@ class Tokens:
         if answer.status == 200:
             return Grant.read(shop, answer.json())
         if answer.status in {400, 401, 403}:
-            await self._tell(shop, "Shopify refused to renew the access token.")
-            raise NotConnected(
-                f"{shop} refused to renew our access (status {answer.status}).",
-                hint="Connect the shop again.",
-                details={"status": answer.status},
+            raise _Ended(
+                "Shopify refused to renew the access token.",
+                NotConnected(
+                    f"{shop} refused to renew our access (status {answer.status}).",
+                    hint="Connect the shop again.",
+                    details={"status": answer.status},
+                ),
             )
         raise ShopRefused(
             f"{shop} answered {answer.status} instead of a renewed token.",
@@ -199,10 +221,6 @@ class Tokens:
             yield wire
         finally:
             await wire.close()
-
-    async def _tell(self, shop: str, error: str) -> None:
-        # over a connection of its own: the transaction around it is about to be rolled back
-        await self._db.execute(Q.tell_error, {"shop": shop, "error": error})
 
     def _open(self, row: Mapping[str, Any]) -> dict[str, Any]:
         return self._sealer.open(row["sealed"], row["shop_domain"], row["key_id"])

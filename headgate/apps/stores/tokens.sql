@@ -10,6 +10,10 @@ select shop_domain, sealed, key_id, generation, expires_at,
        expires_at is not null and expires_at < now() + make_interval(secs => %(margin_s)s) as stale
   from stores.tokens where shop_domain = %(shop)s for update;
 
+-- name: hold
+-- First, where a transaction changes both: a token is locked before the connections of its shop.
+select from stores.tokens where shop_domain = %(shop)s for update;
+
 -- name: keep
 insert into stores.tokens (shop_domain, sealed, key_id, scopes, expires_at, refresh_expires_at)
 values (%(shop)s, %(sealed)s, %(key_id)s, %(scopes)s, now() + make_interval(secs => %(expires_s)s),

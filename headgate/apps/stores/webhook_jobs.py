@@ -179,6 +179,7 @@ async def still_in(means: Means, shop: str) -> bool:
 async def let_go(means: Means, shop: str, at: datetime) -> None:
     """The app is gone from the shop since `at`: connections from before are not live any more, the token is erased."""
     async with means.services.db.transaction() as conn:
+        await conn.execute(TOKENS.hold, {"shop": shop})
         await conn.execute(CONNECT.mark_uninstalled, {"shop": shop, "at": at})
         await conn.execute(TOKENS.erase, {"shop": shop})
 
