@@ -34,8 +34,8 @@ run: install     ## everything, live: database, server, workers, simulators
 system: dev      # what the tests need from the operating system
 	@$(BIN)/python tests/system.py
 
-test: system     ## every test, a file in one of several processes
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(TEST_ARGS)
+test: system     ## every test
+	@$(BIN)/python -m pytest $(TEST_ARGS)
 
 unit: dev        ## the tests that need no database
 	@$(BIN)/python -m pytest tests/unit

@@ -17,14 +17,11 @@ _ROOT = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary folders of this process's own: another one would close the common one to the server's system user.
+    """Temporary folders of this run's own: a second run would close the common one to the server's system user.
 
     The name is short because a socket's path has room for 107 bytes.
     """
-    worker = hasattr(config, "workerinput")  # one of several processes that share the tests
-    if worker:
-        config.option.basetemp = None
-    if worker or "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ:
         made = Path(tempfile.mkdtemp(prefix="hg-"))
         made.chmod(0o755)
         config.stash[_ROOT] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(made)
