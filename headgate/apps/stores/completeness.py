@@ -25,13 +25,13 @@ _log = log.get(__name__)
 async def count_apart(path: Path) -> Count:
     """Count a file without keeping the interpreter from others: a large one is counted by processes of their own.
 
-    Where they cannot be had, it is counted here, in a thread. Raises OSError.
+    Where they cannot be had or do not end well, it is counted here, in a thread. Raises OSError.
     """
     if (await asyncio.to_thread(path.stat)).st_size >= LARGE:
         try:
             return await _elsewhere(path)
-        except (OSError, orjson.JSONDecodeError) as error:  # no process to be had, or one was killed
-            _log.warning("stores.counted_here", file=path.name, reason=type(error).__name__)
+        except OSError as error:  # no process to be had, or one was killed
+            _log.warning("stores.counted_here", file=path.name, reason=str(error))
     return await asyncio.to_thread(count, path)
 
 
@@ -47,6 +47,8 @@ async def _elsewhere(path: Path) -> Count:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    if process.returncode:
+        raise ChildProcessError(f"The process that counted ended with status {process.returncode}.")
     return Count(**orjson.loads(told))
 
 
