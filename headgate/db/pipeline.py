@@ -27,6 +27,8 @@ SHORT_WIDTH = max(
     2, os.cpu_count() or 2
 )  # connections that short requests keep busy: more only switch contexts
 RETRIES = 3
+STOP_AGAIN_S = 0.1  # a request to stop is repeated after this, and after twice as long each time
+STOP_AGAIN_MAX_S = 2.0
 _sync = find_sync()
 STALE = {"26000"}  # the statement is not prepared on this connection (any more)
 
@@ -265,19 +267,35 @@ class Line:
     async def stop_running(self) -> None:
         """Have PostgreSQL stop what runs on this connection, and wait until nothing does.
 
-        Nobody else may use the line meanwhile, or the late signal would stop their request.
+        The request is repeated, because PostgreSQL forgets one that comes between two statements and a function
+        may catch one. Nobody else may use the line meanwhile, or a late signal would stop their request.
         """
-        with contextlib.suppress(Exception):
-            await asyncio.to_thread(self.conn.get_cancel().cancel)
+        pause = STOP_AGAIN_S
+        while self.jobs and self.broken is None:
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread(self.conn.get_cancel().cancel)
+            await self._idle_within(pause)
+            pause = min(pause * 2, STOP_AGAIN_MAX_S)
+
+    async def _idle_within(self, seconds: float) -> None:
         if self.jobs and self.broken is None:
             idle: asyncio.Future[None] = self.loop.create_future()
             self.on_idle.append(idle)
-            await idle
+            await asyncio.wait([idle], timeout=seconds)
+            with contextlib.suppress(ValueError):
+                self.on_idle.remove(idle)
 
 
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(PoolTimeout())
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A request for which there is no connection yet."""
+
+    free: asyncio.Future[None]
+    shared: bool
+
+    def expire(self) -> None:
+        if not self.free.done():
+            self.free.set_exception(PoolTimeout())
 
 
 class PipelinePool:
@@ -297,7 +315,8 @@ class PipelinePool:
         self.timeout_s = timeout_s
         self.lines: list[Line] = []
         self._opening = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._opening_exclusive = 0
+        self._waiting: deque[_Waiter] = deque()
         self._stopping: dict[Line, asyncio.Task[None]] = {}
         self._closed = False
 
@@ -312,23 +331,34 @@ class PipelinePool:
         self.lines = [line for line in self.lines if line.broken is None]
         return next((line for line in self.lines if not line.jobs and not line.exclusive), None)
 
-    async def _open(self) -> Line:
+    async def _open(self, *, shared: bool) -> Line:
         self._opening += 1
+        self._opening_exclusive += not shared
         try:
             line = await Line.connect(self.conninfo)
-        except ConnectionLost:
-            self._wake()
-            raise
-        finally:
+        except BaseException:
             self._opening -= 1
+            self._opening_exclusive -= not shared
+            self._wake()  # the place is free again
+            raise
+        self._opening -= 1
+        self._opening_exclusive -= not shared
         self.lines.append(line)
         return line
 
+    def _full(self) -> bool:
+        """Whether as many connections as may be serve one request each."""
+        exclusive = sum(line.exclusive for line in self.lines if line.broken is None)
+        return exclusive + self._opening_exclusive >= self.exclusive_max
+
     def _wake(self) -> None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        """Let the first go on that can."""
+        if not self._waiting:
+            return
+        full = self._full()
+        for waiter in self._waiting:
+            if not waiter.free.done() and (waiter.shared or not full):
+                waiter.free.set_result(None)
                 return
 
     def _among_short(self) -> Line | None:
@@ -349,30 +379,33 @@ class PipelinePool:
             if short and (line := self._among_short()) is not None:
                 return line
             line = self._idle()
-            if not shared and sum(line.exclusive for line in self.lines) >= self.exclusive_max:
-                await self._wait(deadline)
+            if not shared and self._full():
+                await self._wait(deadline, shared=False)
                 continue
             if line is not None:
                 return line
             if len(self.lines) + self._opening < self.size:
-                return await self._open()
+                return await self._open(shared=shared)
             if shared:
                 open_lines = [line for line in self.lines if not line.exclusive and line.load < DEPTH_MAX]
                 if open_lines:
                     return min(open_lines, key=lambda line: line.load)
-            await self._wait(deadline)
+            await self._wait(deadline, shared=shared)
 
-    async def _wait(self, deadline: float) -> None:
+    async def _wait(self, deadline: float, *, shared: bool) -> None:
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter = _Waiter(loop.create_future(), shared)
         self._waiting.append(waiter)
-        late = loop.call_at(deadline, _expire, waiter)
+        late = loop.call_at(deadline, waiter.expire)
         try:
-            await waiter
+            await waiter.free
+        except asyncio.CancelledError:
+            if waiter.free.done() and not waiter.free.cancelled():
+                self._wake()  # it was this one's turn: the next one's now
+            raise
         finally:
             late.cancel()
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(waiter)
+            self._waiting.remove(waiter)
 
     async def run(
         self, groups: Sequence[Sequence[Step]], *, shared: bool = True, short: bool = False
@@ -404,13 +437,22 @@ class PipelinePool:
         raise AssertionError("unreachable")
 
     def _stop(self, line: Line) -> None:
+        """Stop what runs on the line, which nobody else may use until then."""
+
         def stopped(_: asyncio.Task[None]) -> None:
             del self._stopping[line]
-            line.exclusive = False
-            self._wake()
+            self._release(line)
 
         self._stopping[line] = asyncio.create_task(line.stop_running())
         self._stopping[line].add_done_callback(stopped)
+
+    def _release(self, line: Line) -> None:
+        """Give the line back to everybody, with no transaction open."""
+        line.exclusive = False
+        if line.broken is None and line.conn.transaction_status != pq.TransactionStatus.IDLE:
+            with contextlib.suppress(ConnectionLost):
+                line.send([[Step(b"ROLLBACK")]])
+        self._wake()
 
     @staticmethod
     def _stale(line: Line, error: ServerError) -> bool:
@@ -432,9 +474,7 @@ class PipelinePool:
         try:
             yield line
         finally:
-            line.exclusive = False
-            if line.broken is None and (
-                line.jobs or line.conn.transaction_status != pq.TransactionStatus.IDLE
-            ):
-                line.send([[Step(b"ROLLBACK")]])
-            self._wake()
+            if line.jobs:
+                self._stop(line)
+            else:
+                self._release(line)
