@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from pathlib import Path
+from uuid import uuid4
 
+from headgate.apps.stores.app import app
 from headgate.apps.stores.connect import Q as CONNECT
+from headgate.apps.stores.simulator.projection import dump
 from headgate.apps.stores.simulator.wire import Answer
 from headgate.db import Database, Jsonb
-from tests import stores_sync
+from headgate.engine.bulk import ingest_file
+from tests import stores_shop, stores_sync
+from tests.database.test_stores_bulk_put import READ_AT
+from tests.database.test_stores_lines import simulated
 
 
 async def hear(synced: stores_sync.Synced, topic: str) -> None:
@@ -64,6 +71,34 @@ async def test_days_move_when_the_shop_comes_back_from_another_zone(database: Da
         await synced.settled()
         assert await database.fetch_value("select time_zone from stores.connections") == "Asia/Tokyo"
         assert await synced.differences() == []
+
+
+async def test_days_of_a_file_move_when_the_zone_changes_while_it_is_ingested(
+    database: Database, tmp_path: Path
+) -> None:
+    connection = await stores_shop.connection(database, await stores_shop.brand(database, uuid4()))
+    await database.execute("select stores.begin_sync(%s)", [connection])
+    operation = await database.fetch_value("select id from stores.bulk_operations where entity = 'orders'")
+    meta = {"connection_id": connection, "operation_id": operation, "read_at": READ_AT}
+    lines = simulated(60)
+    parts = [[one for one in lines if ("actionType" in one) is sales] for sales in (False, True)]
+    assert all(parts)
+    for number, part in enumerate(parts):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_bytes(b"".join(map(dump, part)))
+        told = await ingest_file(database, app, app.source("bulk"), path, key=f"part {number}", meta=meta)
+        assert told.seen == len(part)
+        if number == 0:
+            await database.execute("select stores.set_zone(%s, 'Asia/Tokyo', 'USD')", [connection])
+    days = """
+        select count(*) as sales,
+               count(*) filter (where s.day <> (a.happened_at at time zone 'Asia/Tokyo')::date) as wrong,
+               count(*) filter (where s.day <> (a.happened_at at time zone 'UTC')::date) as moved
+          from public.shop_sales s join public.shop_sales_agreements a
+            on a.connection_id = s.connection_id and a.shopify_id = s.agreement_id"""
+    found = await database.fetch_one(days)
+    assert found is not None and found["sales"] == len(parts[1])
+    assert found["wrong"] == 0 and found["moved"] > 0
 
 
 async def test_requests_go_to_the_version_that_the_settings_name(database: Database) -> None:

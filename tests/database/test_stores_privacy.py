@@ -9,6 +9,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
+import pytest
+
 from headgate.apps.stores import changes, privacy, staged, webhook_jobs
 from headgate.apps.stores.simulator import ShopOptions, Simulator, running
 from headgate.db import Database, Jsonb
@@ -256,6 +258,11 @@ async def test_what_was_collected_of_a_person_does_not_stay_for_ever(
         db=database, fetcher=None, app=shop.app, settings={**shop.extras(), "data_dir": tmp_path}
     )
     care = {"stores.inbox_care": webhook_jobs.inbox_care(services)}
+    await database.execute(
+        "insert into stores.dead_letters (connection_id, reason, raw, at)"
+        " select %s, 'x', %s, now() - make_interval(days => d) from unnest('{89,91}'::int[]) d",
+        (made, NAME),
+    )
     for days, kept in ((59, True), (61, False)):
         await database.execute(
             "update stores.gdpr_requests set done_at = now() - make_interval(days => %s)", (days,)
@@ -265,6 +272,8 @@ async def test_what_was_collected_of_a_person_does_not_stay_for_ever(
         row = await database.fetch_one("select collected, counts from stores.gdpr_requests")
         assert row is not None and (row["collected"] is not None) is kept
         assert row["counts"]["customers"] == 1, "the audit stays"
+    letters = "select array_agg(now()::date - at::date) from stores.dead_letters"
+    assert await database.fetch_value(letters) == [89]
 
 
 async def test_request_that_names_nobody_erases_nothing(database: Database, tmp_path: Path) -> None:
@@ -287,6 +296,29 @@ async def test_request_that_names_nobody_erases_nothing(database: Database, tmp_
     assert await database.fetch_value(left) == 3
     await deliver(database, tmp_path, "customers/redact", asked(orders_to_redact=[ORDER]))
     assert await database.fetch_value(left) == 0
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        asked(orders_requested=[ORDER], data_request={"id": 77}),
+        {"id": ORDER, "customer": {"id": CUSTOMER}, "orders_to_redact": [ORDER]},
+        asked(orders_to_redact=[ORDER], shop_domain="other.myshopify.com"),
+    ],
+    ids=["a request for data", "an order", "another shop"],
+)
+async def test_signed_body_of_another_topic_or_shop_erases_nothing(
+    database: Database, tmp_path: Path, payload: dict[str, Any]
+) -> None:
+    """Shopify signs the body and not the headers: a body that was captured may come under other ones."""
+    made = await shop.connection(database, await shop.brand(database, shop.someone()))
+    await people(database, made)
+    before = await everything(database, made)
+    assert await deliver(database, tmp_path, "customers/redact", payload) is None
+    row = await database.fetch_one("select state, note from stores.webhook_inbox")
+    assert row is not None and row["state"] == "ignored" and "body" in row["note"]
+    await database.execute("update stores.webhook_inbox set payload = null")
+    assert await everything(database, made) == before
 
 
 async def test_files_that_nobody_is_at_work_on_do_not_stay(database: Database, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headgate.apps.stores.answers import Refusal
-from headgate.apps.stores.topics import DELETES, TOPICS, subject, wanted
+from headgate.apps.stores.topics import TOPICS, subject, wanted
 from headgate.apps.stores.webhooks import MOST, Inbox, moment, readable, together
 from headgate.apps.stores.webhooks import read as read_delivery
 from headgate.db import Database
@@ -58,7 +58,7 @@ async def test_every_topic_is_kept_once_with_a_job(database: Database) -> None:
     assert all(row["state"] == "received" and row["connection_ids"] for row in kept)
     jobs = await database.fetch_all("select args from control.jobs where kind = 'stores.webhook_apply'")
     read = {row["topic"] for row in kept if row["object_id"] is not None}
-    assert read == {t for t, about in TOPICS.items() if about in ENTITIES} - set(DELETES)
+    assert read == {t for t, about in TOPICS.items() if about in ENTITIES}
     assert {job["args"]["inbox_id"] for job in jobs} == {
         row["id"] for row in kept if row["topic"] not in read
     }
@@ -259,7 +259,7 @@ def test_the_object_of_each_topic_is_the_one_it_names(topic: str) -> None:
     payload = {"id": 7, **NAMING.get(topic, {})}
     expected = {"orders/edited": 11, "refunds/create": 12, "order_transactions/create": 13}
     expected |= {"inventory_levels/update": 14, "customers/merge": 15}
-    if about in ENTITIES and topic not in DELETES:
+    if about in ENTITIES:
         assert subject(topic, payload) == (ENTITIES[about], expected.get(topic, 7))
     else:
         assert subject(topic, payload) is None

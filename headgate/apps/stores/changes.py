@@ -1,4 +1,4 @@
-"""What webhooks mean that are not read again from the shop: deletions at once, and bulk operations that are over."""
+"""What webhooks mean that are not read again from the shop: bulk operations that are over; and how objects go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headgate.apps.stores.bulk_jobs import take_up
 from headgate.apps.stores.means import Q
-from headgate.apps.stores.topics import DELETES, MERGED, number
+from headgate.apps.stores.topics import MERGED, number
 from headgate.db import Connection
 from headgate.engine.jobs import JobContext
 from headgate.engine.manifest import Services
@@ -24,9 +24,6 @@ async def apply(ctx: JobContext, services: Services, change: Change) -> Outcome:
     async with ctx.db.transaction() as conn:
         if change.about == "bulk":
             return Outcome(note=await _finished(conn, change.connection_id, payload))
-        if change.topic in DELETES:
-            gone = await delete(conn, change.connection_id, DELETES[change.topic], number(payload.get("id")))
-            return Outcome(note="deleted" if gone else "was not here; never will be")
         if change.topic == "customers/merge":
             await delete(conn, change.connection_id, "customer", number(payload.get(MERGED)))
     return Outcome(state="ignored", note="it names no object")

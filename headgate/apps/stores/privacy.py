@@ -26,6 +26,11 @@ _log = log.get(__name__)
 async def receive(ctx: JobContext, row: Mapping[str, Any]) -> Outcome:
     """Record a request for every connection that holds data of the shop, and have each carried out."""
     payload = row["payload"]
+    if not _is_of(row["topic"], row["shop_domain"], payload):
+        _log.warning("privacy webhook with the body of another", shop=row["shop_domain"], topic=row["topic"])
+        return Outcome(
+            state="ignored", note="the body is not what Shopify sends to this shop under this topic"
+        )
     customer = _number((payload.get("customer") or {}).get("id"))
     named = payload.get("orders_to_redact") or payload.get("orders_requested") or []
     orders = [number for one in named if (number := _number(one)) is not None]
@@ -44,6 +49,12 @@ async def receive(ctx: JobContext, row: Mapping[str, Any]) -> Outcome:
             if made and made["state"] != "done":
                 await enqueue(conn, KIND, {"request_id": made["id"]}, unique=str(made["id"]), max_attempts=50)
     return Outcome(note=f"recorded for {len(kept)} connections" if len(kept) != 1 else "recorded")
+
+
+def _is_of(topic: str, shop: str, payload: Mapping[str, Any]) -> bool:
+    """Whether the body belongs to the headers, which are not signed: a replayed one of another topic erases nothing."""
+    asked = payload.keys() & {"data_request", "orders_requested"}
+    return str(payload.get("shop_domain")).lower() == shop and not (topic == "customers/redact" and asked)
 
 
 def _number(value: Any) -> int | None:

@@ -1,7 +1,8 @@
 """What webhooks told of is read again from the shop: once per object, many objects in a query, all in one transaction.
 
 One job per shop at a time. A webhook counts as applied in the transaction that keeps what was read after it came, so
-the order in which webhooks come decides nothing. An object that cannot be read does not hold up the others.
+the order in which webhooks come decides nothing. An object that cannot be read does not hold up the others. Topics are
+not signed, so a deletion too is believed only when the shop does not show the object any more.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from headgate.apps.stores import changes, paging, variants
 from headgate.apps.stores.client import Denied, Shopify
 from headgate.apps.stores.means import Means, NotLive
 from headgate.apps.stores.tokens import ShopRefused
-from headgate.apps.stores.topics import number
+from headgate.apps.stores.topics import DELETES, number
 from headgate.apps.stores.upkeep import read_refunds, truly_gone
 from headgate.apps.stores.webhook_jobs import Q
 from headgate.db import Connection, errors
@@ -28,6 +29,8 @@ LIMIT = 500
 TOGETHER = 40
 #: How often an object is tried before its webhooks are kept for a person, at growing distances: an hour in all.
 TRIES = 15
+#: How often an object is looked for again that is said to be deleted and still shows: 7 seconds in all.
+PATIENCE = 3
 _KIND = {"orders": "order", "customers": "customer", "products": "product", "inventory": "inventory_item"}
 #: What one object may be to blame for; anything else befalls the whole shop, and the job is tried again.
 _OF_AN_OBJECT = (
@@ -37,11 +40,13 @@ _OF_AN_OBJECT = (
 
 @dataclass(slots=True)
 class Thing:
-    """An object that is to be read, and the webhooks that told of it."""
+    """An object that is to be read, and the webhooks that told of it: of a change, or of its deletion."""
 
     entity: str
     id: int
     told_by: list[int] = field(default_factory=list)
+    deleted_by: list[int] = field(default_factory=list)
+    looks: int = 0  # how often it was looked for since it was said to be deleted
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,7 @@ class Reader:
     async def _keep(self, batch: Sequence[Thing]) -> None:
         read_at = paging.reading()
         gone, lines = await self._ask(batch)
-        lost = {
-            entity: await truly_gone(self.ctx, self.shopify, entity, numbers)
-            for entity, numbers in gone.items()
-        }
+        lost = await self._lost(batch, gone)
         without = await variants.lost(self.ctx, self.shopify, self.connections, lines)
         missed = {(entity, one) for entity, numbers in gone.items() for one in numbers}
         seen = [one for one in batch if (one.entity, one.id) not in missed]
@@ -112,8 +114,19 @@ class Reader:
                 for entity, numbers in lost.items():
                     for which in numbers:
                         await changes.delete(conn, connection, _KIND[entity], which)
-            await _mark(conn, _webhooks(seen), "applied", "read again from the shop")
+            await _mark(conn, [n for one in seen for n in one.told_by], "applied", "read again from the shop")
             await _mark(conn, _webhooks(unseen), "applied", "the shop does not show it any more")
+            await _doubt(conn, [one for one in seen if one.deleted_by])
+
+    async def _lost(self, batch: Sequence[Thing], gone: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        """Of what the shop does not show, what is deleted: by a webhook's word, or because the shop would show it."""
+        told = {(one.entity, one.id) for one in batch if one.deleted_by}
+        found: dict[str, list[int]] = {}
+        for entity, numbers in gone.items():
+            found[entity] = [one for one in numbers if (entity, one) in told]
+            untold = [one for one in numbers if (entity, one) not in told]
+            found[entity] += await truly_gone(self.ctx, self.shopify, entity, untold)
+        return found
 
     async def _ask(self, batch: Sequence[Thing]) -> tuple[dict[str, list[int]], list[Any]]:
         """By entity the objects that the shop does not show, and the lines of the others."""
@@ -149,8 +162,18 @@ async def _mark(conn: Connection, ids: list[int], state: str, note: str) -> None
         await conn.execute(Q.was_read, {"ids": ids, "state": state, "note": note})
 
 
+async def _doubt(conn: Connection, shown: Iterable[Thing]) -> None:
+    """The shop shows what is said to be deleted: it is looked for again, and the shop is right in the end."""
+    note = "said to be deleted, but the shop shows it"
+    for one in shown:
+        if one.looks < PATIENCE:
+            await conn.execute(Q.put_off, {"ids": one.deleted_by, "note": note, "most": TRIES})
+        else:
+            await _mark(conn, one.deleted_by, "stale", note)
+
+
 def _webhooks(batch: Iterable[Thing]) -> list[int]:
-    return [number for one in batch for number in one.told_by]
+    return [number for one in batch for number in (*one.told_by, *one.deleted_by)]
 
 
 def _is_of_an_object(error: Exception) -> bool:
@@ -163,7 +186,12 @@ def things(rows: Iterable[Mapping[str, Any]]) -> list[Thing]:
     found: dict[tuple[str, int], Thing] = {}
     for row in rows:
         key = (row["entity"], row["object_id"])
-        found.setdefault(key, Thing(*key)).told_by.append(row["id"])
+        one = found.setdefault(key, Thing(*key))
+        if row["topic"] in DELETES:
+            one.deleted_by.append(row["id"])
+            one.looks = max(one.looks, row["tries"])
+        else:
+            one.told_by.append(row["id"])
     return list(found.values())
 
 

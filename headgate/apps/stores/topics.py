@@ -31,8 +31,8 @@ TOPICS: dict[str, str] = {
     "shop/redact": "privacy",
 }
 
-#: Topic → the kind of object that is deleted.
-DELETES = {"orders/delete": "order", "customers/delete": "customer", "products/delete": "product"}
+#: Topics that tell of a deletion.
+DELETES = frozenset({"orders/delete", "customers/delete", "products/delete"})
 #: The customer that a merge took away, in its payload.
 MERGED = "admin_graphql_api_customer_deleted_id"
 
@@ -72,12 +72,9 @@ def wanted(scopes: list[str]) -> dict[str, str]:
 
 
 def subject(topic: str, payload: Mapping[str, Any]) -> tuple[str, int] | None:
-    """The entity and number of the object that has to be read again.
-
-    None: nothing is to be read, as for a deletion, or the payload names no object.
-    """
+    """The entity and number of the object that has to be read again; None where the payload names none."""
     entity = _ENTITY.get(TOPICS.get(topic, ""))
-    if entity is None or topic in DELETES:
+    if entity is None:
         return None
     if topic == "orders/edited":
         edit = payload.get("order_edit")

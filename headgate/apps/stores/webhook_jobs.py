@@ -314,6 +314,7 @@ def inbox_care(services: Services) -> Handler:
         await ctx.db.execute(Q.requeue)
         await ctx.db.execute(Q.forget_bodies, {"days": means.settings.payload_days})
         await ctx.db.execute(Q.forget_rows)
+        await ctx.db.execute(Q.forget_letters)
         await ctx.db.execute(Q.forget_collected)
         await ctx.db.execute(MEMBERS.forget)
         listed = await asyncio.to_thread(staged.files, services.settings)
