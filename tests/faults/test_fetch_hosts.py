@@ -183,18 +183,14 @@ async def test_host_that_is_slow_does_not_starve_another(host: Host, database: D
     async def handle(_: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200, b"quick"))
 
-    loop = asyncio.get_running_loop()
     async with upstream(handle) as other:
         async with database.connection() as conn:
             await limits.set_host(conn, other.key, 10_000, 1000, parallel=1000)
         async with Fetcher(database, user_agent="t/1", allow_private={host.server.key, other.key}) as fetch:
-            host.mood.stall_s = 2
+            host.mood.stall_s = 5
             slow = [asyncio.create_task(fetch.get(host.server.url(), robots=False)) for _ in range(10)]
             await asyncio.sleep(0.1)
-            started = loop.time()
             for _ in range(10):
                 assert (await fetch.get(other.url(), robots=False)).body == b"quick"
-            took = loop.time() - started
             assert not any(task.done() for task in slow)
-            assert took < 1.5
             assert len(await asyncio.gather(*slow)) == 10
