@@ -58,7 +58,7 @@ async def host(database: Database) -> AsyncIterator[Host]:
         await asyncio.sleep(mood.stall_s)
         writer.write(mood.raw)
 
-    caps = Caps(connect_s=1, headers_s=0.3, read_s=0.3)
+    caps = Caps(connect_s=2, headers_s=1.5, read_s=1.5)
     async with upstream(handle) as server, await Database.open(database.url, max_size=4) as second:
         fetchers = [
             Fetcher(db, user_agent="t/1", allow_private={server.key}, caps=caps) for db in (database, second)
@@ -106,7 +106,7 @@ async def test_host_storm_of_errors_opens_the_breaker_for_all(host: Host, status
             await host.get(which)
         assert 8 < caught.value.retry_after_s <= 10
     assert len(host.server.asked) == 5
-    host.mood.raw, host.mood.stall_s = reply(200, b"[]"), 0.1
+    host.mood.raw, host.mood.stall_s = reply(200, b"[]"), 0.8
     await host.cool()
     results = await asyncio.gather(*(host.get(n % 2) for n in range(20)), return_exceptions=True)
     assert [one for one in results if one == b"[]"] == [b"[]"]
