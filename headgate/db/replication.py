@@ -73,7 +73,11 @@ class ReplicationStream:
         except asyncio.CancelledError:
             # The thread still uses the connection: have PostgreSQL stop what it waits for, and close it then.
             begun.add_done_callback(stream._abandoned)
-            await asyncio.to_thread(conn.get_cancel().cancel)
+            for _ in range(20):  # PostgreSQL forgets a request that comes between two statements
+                if begun.done():
+                    break
+                await asyncio.to_thread(conn.get_cancel().cancel)
+                await asyncio.wait([begun], timeout=0.1)
             raise
         except BaseException:
             conn.finish()
