@@ -32,7 +32,7 @@ class Reply:
 
 def token(role: str, **claims: Any) -> str:
     """A token that the surface under test accepts, unless the claims say otherwise."""
-    payload = {"role": role, "exp": int(time.time()) + 600, **claims}
+    payload = {"role": role, "exp": int(time.time()) + 86_400, **claims}
     return jwt.encode({"alg": "HS256"}, payload, OctKey.import_key(SECRET))
 
 

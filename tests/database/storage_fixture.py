@@ -40,7 +40,7 @@ create policy own_remove on storage.objects for delete to authenticated using (o
 
 def token(role: str = "authenticated", secret: str = SECRET, **claims: Any) -> str:
     """A token that the service under test accepts, unless the claims or the secret say otherwise."""
-    payload = {"role": role, "exp": int(time.time()) + 3600, **claims}
+    payload = {"role": role, "exp": int(time.time()) + 86_400, **claims}
     return jwt.encode({"alg": "HS256"}, payload, OctKey.import_key(secret))
 
 

@@ -29,7 +29,9 @@ def callers(*, key_required: bool = False) -> Callers:
 
 
 def token(secret: str = SECRET, **claims: Any) -> str:
-    return jwt.encode({"alg": "HS256"}, {"exp": int(time.time()) + 3600, **claims}, OctKey.import_key(secret))
+    return jwt.encode(
+        {"alg": "HS256"}, {"exp": int(time.time()) + 86_400, **claims}, OctKey.import_key(secret)
+    )
 
 
 USER = token(sub="7f3f3f3e-0000-4000-8000-000000000001", role="authenticated")
