@@ -23,7 +23,8 @@ async def test_job_that_nobody_announced_is_found_by_polling(database: Database)
         await eventually(lambda: worker.id > 0)
         await asyncio.sleep(0.3)
         job = await database.fetch_value("insert into control.jobs (kind) values ('x') returning id")
-        await until(database, job, "succeeded", within_s=10)
+        found = await until(database, job, "succeeded", within_s=3)
+    assert (found["started_at"] - found["created_at"]).total_seconds() < 0.6  # poll_s is 0.2
 
 
 async def test_worker_outlives_its_connections(database: Database) -> None:

@@ -90,7 +90,7 @@ def test_robots_wildcards_do_not_blow_up() -> None:
     rules = Rules("rules", text, "x")
     started = time.monotonic()
     assert rules.allows("https://h/" + "a" * 4000)
-    assert time.monotonic() - started < 20  # backtracking would take for ever
+    assert time.monotonic() - started < 2
 
 
 @given(st.binary(max_size=600), st.text(max_size=50))
